@@ -1,0 +1,106 @@
+"""Look inside a CNN in a notebook: filter quality, galleries and similarity, by clicking.
+
+The names below are loaded when they are first used, so that importing the package costs nothing
+and a script that only measures never loads the widget.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convlens import demo as demo
+    from convlens.distribution import Distribution as Distribution
+    from convlens.distribution import measure_distribution as measure_distribution
+    from convlens.errors import ArgumentError as ArgumentError
+    from convlens.errors import Cancelled as Cancelled
+    from convlens.errors import ClosedLensError as ClosedLensError
+    from convlens.errors import ConvlensError as ConvlensError
+    from convlens.errors import ForwardError as ForwardError
+    from convlens.errors import ModelError as ModelError
+    from convlens.errors import UnknownLayerError as UnknownLayerError
+    from convlens.filters import Filters as Filters
+    from convlens.filters import read_filters as read_filters
+    from convlens.layers import Layer as Layer
+    from convlens.layers import Layers as Layers
+    from convlens.layers import find_layers as find_layers
+    from convlens.quality import LayerQuality as LayerQuality
+    from convlens.quality import Quality as Quality
+    from convlens.quality import measure_layer as measure_layer
+    from convlens.quality import measure_quality as measure_quality
+    from convlens.similarity import Similarity as Similarity
+    from convlens.similarity import compare as compare
+    from convlens.widget.lens import Lens as Lens
+
+__version__ = "0.1.0"
+
+# Where each public name lives; a name that is its own module stands for that module.
+_HOMES = {
+    "Lens": "convlens.widget.lens",
+    "measure_quality": "convlens.quality",
+    "measure_layer": "convlens.quality",
+    "Quality": "convlens.quality",
+    "LayerQuality": "convlens.quality",
+    "measure_distribution": "convlens.distribution",
+    "Distribution": "convlens.distribution",
+    "read_filters": "convlens.filters",
+    "Filters": "convlens.filters",
+    "compare": "convlens.similarity",
+    "Similarity": "convlens.similarity",
+    "find_layers": "convlens.layers",
+    "Layers": "convlens.layers",
+    "Layer": "convlens.layers",
+    "demo": "convlens.demo",
+    "ConvlensError": "convlens.errors",
+    "ForwardError": "convlens.errors",
+    "ModelError": "convlens.errors",
+    "UnknownLayerError": "convlens.errors",
+    "ArgumentError": "convlens.errors",
+    "ClosedLensError": "convlens.errors",
+    "Cancelled": "convlens.errors",
+}
+
+__all__ = [
+    "ArgumentError",
+    "Cancelled",
+    "ClosedLensError",
+    "ConvlensError",
+    "Distribution",
+    "Filters",
+    "ForwardError",
+    "Layer",
+    "LayerQuality",
+    "Layers",
+    "Lens",
+    "ModelError",
+    "Quality",
+    "Similarity",
+    "UnknownLayerError",
+    "__version__",
+    "compare",
+    "demo",
+    "find_layers",
+    "measure_distribution",
+    "measure_layer",
+    "measure_quality",
+    "read_filters",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        if name.startswith("_"):  # what Python and IPython ask every module for
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from convlens.errors import nearest
+
+        raise AttributeError(f"convlens has no {name!r}.{nearest(name, __all__)}")
+    module = importlib.import_module(home)
+    found = module if home == f"{__name__}.{name}" else getattr(module, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,82 @@
+"""Every row with every column, under one measure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from convlens.similarity import profiles
+from convlens.similarity.measures import Measure, Profile, Values
+from convlens.similarity.profiles import Sample
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    measure: Measure,
+    rows: Sequence[Sample],
+    columns: Sequence[Sample],
+    values: Values,
+) -> tuple[Tensor, Tensor | None, dict[int, str], dict[int, str]]:
+    """Compare every row with every column.
+
+    Parameters
+    ----------
+    measure : Measure
+    rows, columns : sequence of Sample
+        The same object twice for a model with itself, which then costs half.
+    values : mapping
+        Of the parameters, complete.
+
+    Returns
+    -------
+    matrix, reverse
+        float64 (rows, columns) on the CPU, NaN where there is no value; `reverse` is the other
+        direction of a directed measure, else None.
+    row_reasons, column_reasons
+        By position, why a layer has no value.
+    """
+    first, row_reasons = _profiles(measure, rows, values)
+    same = columns is rows
+    second, column_reasons = (first, row_reasons) if same else _profiles(measure, columns, values)
+    matrix = torch.full((len(rows), len(columns)), math.nan, dtype=torch.float64)
+    reverse = matrix.clone() if measure.directed else None
+    # Layers can only be compared over the same samples: positions may differ in number.
+    for size in sorted({rows[i].n for i in first} & {columns[j].n for j in second}):
+        these = [i for i in first if rows[i].n == size]
+        those = these if same else [j for j in second if columns[j].n == size]
+        left = [first[i] for i in these]
+        right = left if same else [second[j] for j in those]
+        found, back = measure.combine(left, right)
+        at = torch.tensor(these)[:, None], torch.tensor(those)[None, :]
+        matrix[at] = found
+        if reverse is not None and back is not None:
+            reverse[at] = back
+    return matrix, reverse, row_reasons, column_reasons
+
+
+def _profiles(
+    measure: Measure, samples: Sequence[Sample], values: Values
+) -> tuple[dict[int, Profile], dict[int, str]]:
+    found: dict[int, Profile] = {}
+    reasons: dict[int, str] = {}
+    for place, sample in enumerate(samples):
+        profile = _profile(measure, sample, values)
+        if isinstance(profile, str):
+            reasons[place] = profile
+        else:
+            found[place] = profile
+    return found, reasons
+
+
+def _profile(measure: Measure, sample: Sample, values: Values) -> Profile | str:
+    """Return the profile, or why there is none."""
+    if sample.n < 4:
+        return f"{sample.n} samples: at least 4 are needed"
+    try:
+        return measure.profile(sample, values)
+    except profiles.UnscoredError as reason:
+        return str(reason)

@@ -1,0 +1,1 @@
+"""The Lens and its wire: the only code that knows Jupyter."""

@@ -1,0 +1,67 @@
+"""The lines that give each view's figures: what "Copy as Python" copies."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, cast
+
+from convlens.widget.comparing import Sources
+
+
+def code(sources: Sources, names: Mapping[str, str | None]) -> dict[str, Any]:
+    """Write a template per view; the front end fills in what is selected, as Python literals.
+
+    Parameters
+    ----------
+    sources
+        What the Lens was given.
+    names
+        What these are called in the notebook, where that is known.
+    """
+    said = {name: names.get(name) or name for name in _NAMES}
+    given = f", inputs={said['inputs']}" if names.get("inputs") else ""
+    return {
+        "quality": (
+            "import convlens as cl\n\n"
+            f"quality = cl.measure_quality({said['model']}, eps={{eps}}{given})\n"
+            "quality.plot()\n"
+            "quality[{layer}]"
+        ),
+        "filters": (
+            "import convlens as cl\n\n"
+            f"filters = cl.read_filters({said['model']}, {{layer}}{given})\n"
+            "filters.plot(sort={sort}, scale={scale}, eps={eps})"
+        ),
+        "similarity": {
+            name: (
+                "import convlens as cl\n\n"
+                f"similarity = cl.compare({said['model']}, {said['inputs']}{_other(name, said)}, "
+                "measure={measure}, layers={layer_set}{settings})\n"
+                "similarity.plot(fit={fit})"
+            )
+            for name in sources.comparisons
+        },
+    }
+
+
+_NAMES = ("model", "inputs", "reference", "reference_inputs")
+
+
+def _other(comparison: str, said: Mapping[str, str]) -> str:
+    return {
+        "self": "",
+        "inputs": f", reference_inputs={said['reference_inputs']}",
+        "reference": f", {said['reference']}",
+    }[comparison]
+
+
+def name_in_notebook(value: object) -> str | None:
+    """Find what an object is called in the user's notebook, so that copied code runs there."""
+    # never import IPython for this: no kernel, no notebook
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is None or value is None:
+        return None
+    names = cast(dict[str, object], shell.user_ns)
+    return next((k for k, v in list(names.items()) if v is value and not k.startswith("_")), None)

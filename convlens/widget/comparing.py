@@ -1,0 +1,206 @@
+"""Comparisons of a Lens: started, stopped, resumed and switched from the front end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, cast
+
+import numpy as np
+from torch import nn
+
+from convlens.errors import ArgumentError, nearest
+from convlens.similarity import MEASURES, Comparison, Similarity, compare
+from convlens.widget.answers import Answer, Arrays, Steps
+from convlens.widget.protocol import LAYER_SETS
+from convlens.widget.replica import replica
+
+Progress = Callable[[dict[str, Any], Arrays], None]
+
+
+@dataclass
+class Sources:
+    """What a Lens was given to compare."""
+
+    model: nn.Module
+    inputs: Any = None
+    reference: nn.Module | None = None
+    reference_inputs: Any = None
+    forward: Callable[..., Any] | None = None
+    inputs_from: Any = None
+    titles: tuple[str, str] = ("", "")
+
+    @property
+    def comparisons(self) -> tuple[str, ...]:
+        """Kinds of comparison that can be made, the richest last."""
+        if self.inputs is None:
+            return ()
+        return (
+            "self",
+            *(("inputs",) if self.reference_inputs is not None else ()),
+            *(("reference",) if self.reference is not None else ()),
+        )
+
+    def arguments(self, comparison: str, model: nn.Module, reference: nn.Module | None) -> Any:
+        """Give the arguments that `compare` and `Comparison` share."""
+        row, column = self.titles
+        other = {"self": row, "inputs": f"{row}, other inputs", "reference": column}
+        return {
+            "model": model,
+            "inputs": self.inputs,
+            "reference": reference if comparison == "reference" else None,
+            "reference_inputs": self.reference_inputs if comparison == "inputs" else None,
+            "forward": self.forward,
+            "inputs_from": self.inputs_from,
+            "titles": (row, other[comparison]),
+        }
+
+
+@dataclass
+class Comparing:
+    """The comparisons made so far, each kept so that it can be resumed."""
+
+    sources: Sources
+    kept: dict[tuple[str, str], Comparison] = field(
+        default_factory=dict[tuple[str, str], Comparison]
+    )
+
+    def answer(self, params: Mapping[str, Any], progress: Progress) -> Steps:
+        """Run a comparison to its end, one batch a step, from where it was stopped."""
+        comparison = self._comparison(params)
+        name = params["comparison"]
+        if comparison.samples and not comparison.finished:
+            progress(*_reply(comparison, params))
+        if not comparison.measure.batched and not comparison.samples:
+            comparison.check_memory()
+            yield
+        while comparison.step():
+            self.kept[name, params["layer_set"]] = comparison
+            progress(*_reply(comparison, params))
+            yield
+        return _reply(comparison, params)
+
+    def result(self, comparison: str, layer_set: str, measure: str) -> Similarity:
+        """Give what was computed last for these, or compute it now."""
+        known = self.kept.get((comparison, layer_set))
+        if known is not None and known.samples and known.measure.name == measure:
+            return known.result()
+        sources = self.sources
+        arguments = sources.arguments(comparison, sources.model, sources.reference)
+        return compare(**arguments, measure=measure, layers=layer_set)
+
+    def answers(self) -> Iterator[tuple[dict[str, Any], Answer]]:
+        """Give each comparison kept: what asks for it, and its answer."""
+        for (name, layer_set), comparison in self.kept.items():
+            measure = comparison.measure
+            changed = {
+                parameter.name: comparison.parameters[parameter.name]
+                for parameter in measure.parameters
+                if comparison.parameters[parameter.name] != parameter.default
+            }
+            params = {
+                "measure": measure.name,
+                "comparison": name,
+                "layer_set": layer_set,
+                "settings": json.dumps(changed, sort_keys=True, separators=(",", ":")),
+            }
+            yield params, _reply(comparison, params)
+
+    def _comparison(self, params: Mapping[str, Any]) -> Comparison:
+        name, layer_set, measure = params["comparison"], params["layer_set"], params["measure"]
+        settings = _settings(params["settings"])
+        if name not in self.sources.comparisons:
+            raise ArgumentError(
+                f"This Lens cannot make the comparison {name!r}: "
+                f"{_wanted(name, self.sources.comparisons)}."
+            )
+        if layer_set not in LAYER_SETS:
+            raise ArgumentError(
+                f"layer_set must be one of {', '.join(LAYER_SETS)}, not {layer_set!r}."
+                f"{nearest(layer_set, LAYER_SETS)}"
+            )
+        known = self.kept.get((name, layer_set))
+        if known is not None and known.why_not(measure, **settings) is None:
+            known.switch(measure, **settings)
+            return known
+        model = replica(self.sources.model)
+        reference = self.sources.reference
+        arguments = self.sources.arguments(
+            name, model, None if reference is None else replica(reference)
+        )
+        return Comparison(**arguments, measure=measure, layers=layer_set, **settings)
+
+
+def describe_measures() -> list[dict[str, Any]]:
+    """Describe every measure for the front end's menu and form."""
+    return [
+        {
+            "name": measure.name,
+            "title": measure.title,
+            "equation": measure.equation,
+            "source": measure.source,
+            "needs": measure.needs,
+            "invariant": sorted(measure.invariant),
+            "identical": measure.identical,
+            "parameters": [parameter.to_json() for parameter in measure.parameters],
+        }
+        for measure in MEASURES.values()
+    ]
+
+
+def _settings(text: str) -> dict[str, Any]:
+    try:
+        settings = json.loads(text)
+    except ValueError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise ArgumentError("settings must be a JSON object of the measure's parameters.")
+    return cast(dict[str, Any], settings)
+
+
+def _wanted(name: str, possible: tuple[str, ...]) -> str:
+    missing = {
+        "self": "inputs=",
+        "reference": "inputs= and reference=",
+        "inputs": "inputs= and reference_inputs=",
+    }
+    if name in missing:
+        return f"give it {missing[name]}"
+    return f"it can make {', '.join(possible) or 'none without inputs='}{nearest(name, possible)}"
+
+
+def _reply(comparison: Comparison, params: Mapping[str, Any]) -> Answer:
+    found = comparison.result()
+    header = {
+        **params,
+        "row_title": found.model,
+        "column_title": found.reference,
+        "rows": [_row(asdict(row)) for row in found.row_layers],
+        "columns": [_row(asdict(row)) for row in found.column_layers],
+        "done": comparison.done,
+        "total": comparison.total or 0,
+        "label": MEASURES[found.measure].title,
+        "n": found.n,
+        "batches": found.batches,
+        "batch_size": found.batch_size,
+        # whether it was stopped the front end knows
+        "estimator": replace(found, finished=True).estimator,
+        "finished": found.finished,
+        "notes": list(found.notes),
+        "mismatch": (
+            "The two have different numbers of positions: compare with reduce='mean' in Python."
+        ),
+        "directed": found.reverse is not None,
+    }
+    arrays = {
+        "matrix": found.matrix.astype(np.float32),
+        "stderr": found.stderr.astype(np.float32),
+    }
+    if found.reverse is not None:
+        arrays["reverse"] = found.reverse.astype(np.float32)
+    return header, arrays
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("key", "kind", "shape", "same_as", "reason")}

@@ -1,0 +1,338 @@
+"""The Lens: a model in a notebook cell."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from convlens.errors import nearest
+from convlens.filters import Filters, read_filters
+from convlens.layers import Layers, find_layers
+from convlens.quality import Quality, measure_quality
+from convlens.similarity import Similarity
+from convlens.tree import check_model, kind_of, walk
+from convlens.widget import answers
+from convlens.widget.bundle import bundle, module
+from convlens.widget.code import name_in_notebook
+from convlens.widget.comparing import Comparing, Sources
+from convlens.widget.conversation import Conversation
+from convlens.widget.encoding import encode
+from convlens.widget.jobs import Worker, model_lock
+from convlens.widget.protocol import Request
+from convlens.widget.selection import SELECTION, ArgumentError, ClosedLensError
+from convlens.widget.structure import describe, in_known_order
+from convlens.widget.watch import fingerprint
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+_ARGUMENTS = (
+    "inputs",
+    "reference",
+    "reference_inputs",
+    "forward",
+    "inputs_from",
+    "name",
+    "reference_name",
+    "blocking",
+)
+
+
+class Lens(Conversation):
+    """Look into a model: its layers, their quality and their filters.
+
+    Put it on the last line of a cell. Every click is readable from the next cell
+    (``lens.layer``), and every figure is also a plain call (``lens.result()``).
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any `torch.nn.Module`; wrappers (DataParallel, `torch.compile`) are unwrapped and the
+        header says so. It is left as found.
+    inputs : optional
+        A batch, or an iterable of batches of which the first is used: layers are then listed in
+        the order in which they are called. By default, in the order of ``model.modules()``.
+    reference : torch.nn.Module, optional
+        A model to compare with, in the Similarity view.
+    reference_inputs : as `inputs`, optional
+        Other data to compare `inputs` with, in batches of the same sizes.
+    forward : callable(model, inputs), optional
+        ``forward(model, inputs)``, where calling ``model(inputs)`` is not right.
+    inputs_from : callable, str or int, optional
+        What the model takes of a batch: a callable, a key or an index.
+    name, reference_name : str, optional
+        Titles; by default the classes of the models.
+    eps : float, default 0.01
+        A filter is sparse when all its weights stay below this share of the layer's largest;
+        0 < eps < 1.
+    layer, channel, view, sort, scale, entropy, measure, comparison, layer_set, fit : optional
+        What is selected at first. Each is an attribute too, readable after a click and settable
+        from a cell: `layer` is a key of ``lens.layers``; `channel` an output of that layer or
+        None; `view` is "quality", "filters" or "similarity"; `sort` "position", "norm", "entropy"
+        or "cluster"; `scale`, by which filters are normalised, "filter", "layer" or "model";
+        `entropy` "normalized", "raw" or "clean". `measure` is one of
+        ``convlens.similarity.MEASURES``; `comparison` "self", "inputs" or "reference", by default
+        the last that can be made; `layer_set` "convs" or "all"; `fit` says whether colours span the
+        values instead of [0, 1].
+    blocking : bool, optional
+        Measure inside the click's handler instead of on a worker thread; the default is True on
+        Colab, which does not show what a thread sends, and False elsewhere.
+
+    Raises
+    ------
+    ModelError
+        Where `model` is not a module, or has no weights.
+    ArgumentError, UnknownLayerError
+        Naming the argument and the nearest valid choice.
+
+    Examples
+    --------
+    >>> from convlens import Lens, demo
+    >>> lens = Lens(demo.load().model)
+    >>> lens.view = "filters"
+    >>> lens.close()
+    """
+
+    _esm = module()
+    _css = bundle("lens.css")
+
+    # until the constructor is through: ipywidgets closes also what never came to be
+    _model: nn.Module | None = None
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: object = None,
+        reference: nn.Module | None = None,
+        *,
+        reference_inputs: object = None,
+        forward: Callable[[nn.Module, Any], object] | None = None,
+        inputs_from: Any = None,
+        name: str | None = None,
+        reference_name: str | None = None,
+        blocking: bool | None = None,
+        **selection: Any,
+    ) -> None:
+        for given in selection:
+            if given not in SELECTION:
+                valid = (*_ARGUMENTS, *SELECTION)
+                raise ArgumentError(f"Lens has no argument {given!r}.{nearest(given, valid)}")
+        for argument, text in (("name", name), ("reference_name", reference_name)):
+            if text is not None and not isinstance(text, str):
+                raise ArgumentError(f"{argument} must be text, not a {type(text).__name__}.")
+        self._inputs = inputs
+        self._forward = forward
+        self._names = {
+            "model": name_in_notebook(model),
+            "inputs": name_in_notebook(inputs),
+            "reference": name_in_notebook(reference),
+            "reference_inputs": name_in_notebook(reference_inputs),
+        }
+        self._look_at(find_layers(model, inputs, forward))
+        titles = self._titles(reference, name, reference_name)
+        self._comparing = Comparing(
+            Sources(
+                model,
+                inputs,
+                reference,
+                reference_inputs,
+                forward,
+                inputs_from,
+                titles,
+            )
+        )
+        if blocking is None:
+            blocking = "google.colab" in sys.modules
+        self._worker = Worker("convlens", self._notice_changes, blocking=blocking)
+        self._model = model
+        super().__init__(
+            **{
+                "layer": _first(self._measured.layers),
+                "comparison": (self._comparing.sources.comparisons or ("self",))[-1],
+                **{name: value for name, value in selection.items() if value is not None},
+            },
+            _structure=self._described(),
+        )
+        self.on_msg(self._receive)
+
+    # -- what is shown ---------------------------------------------------------------------
+
+    @property
+    def model(self) -> nn.Module:
+        """The model, as it was given."""
+        return self._open()
+
+    @property
+    def layers(self) -> Layers:
+        """The layers as of the last `refresh`."""
+        self._open()
+        return self._measured.layers
+
+    def result(self) -> Quality | Filters | Similarity:
+        """Give the object behind the current view, as its plain call returns it.
+
+        Returns
+        -------
+        Quality, Filters or Similarity
+            ``measure_quality(model, eps=lens.eps)`` in the Quality view,
+            ``read_filters(model, lens.layer)`` in the Filters view, of the weights as they are
+            now; in the Similarity view what has been computed, or ``compare(model, inputs, ...)``
+            where nothing was.
+        """
+        model = self._open()
+        with model_lock(model):
+            if self.view == "similarity":
+                return self._comparing.result(self.comparison, self.layer_set, self.measure)
+            if self.view == "filters":
+                return read_filters(model, self.layer, inputs=self._inputs, forward=self._forward)
+            return measure_quality(model, eps=self.eps, inputs=self._inputs, forward=self._forward)
+
+    def refresh(self) -> None:
+        """Measure again: the weights, and the list of layers, as they are now."""
+        model = self._open()
+        with model_lock(model):
+            self._renew(find_layers(model, self._inputs, self._forward))
+
+    def to_html(self, path: str | PathLike[str], *, max_mb: float = 8.0) -> Path:
+        """Write one HTML file that works offline, with the same views.
+
+        Parameters
+        ----------
+        path : str or path
+            Where to write. A file there is replaced.
+        max_mb : float, default 8
+            Most megabytes of filters to put in, before compression: those of the selected layer
+            first, then of the others in order while they fit. The page says which are left out.
+
+        Returns
+        -------
+        Path
+            The file written.
+        """
+        from convlens.widget.html import write_page
+
+        self._open()
+        return write_page(self, path, max_mb=max_mb)
+
+    def close(self) -> None:
+        """End the worker and let go of the model; the last picture stays."""
+        if self.closed or self._model is None:
+            return
+        self._worker.close()
+        self.set_trait("closed", True)
+        self._model = self._inputs = self._forward = None
+        del self._measured, self._comparing
+
+    def __repr__(self) -> str:
+        if self._model is None:
+            return "Lens(closed)"
+        title = self._structure["model"]["title"]
+        return f"Lens({title}, {len(self._measured.layers)} layers, layer={self.layer!r})"
+
+    # -- work ------------------------------------------------------------------------------
+
+    def _steps(self, request: Request) -> answers.Steps:
+        measured, revision = self._measured, self.revision
+        if request.kind == "refresh":
+            # not on the inputs: the model may be training in a cell at this moment
+            self._renew(in_known_order(find_layers(self.model), measured.layers))
+            yield
+            return {"revision": self.revision}, {}
+        if request.kind == "quality":
+            header, arrays = yield from self._quality(request, measured)
+            return {**header, "revision": revision}, arrays
+        if request.kind == "similarity":
+            return (yield from self._similarity(request))
+        layer = measured.layers[str(request.params["layer"])]
+        if request.kind == "distribution":
+            return (yield from answers.distribution(layer))
+        answer = answers.filters if request.kind == "filters" else answers.cluster
+        return (yield from answer(measured, layer, request.params["start"]))
+
+    def _quality(self, request: Request, measured: answers.Measured) -> answers.Steps:
+        def progress(done: int, total: int, label: str, header: dict[str, Any]) -> None:
+            self._reply(
+                request.id, "progress", {"done": done, "total": total, "label": label, **header}
+            )
+
+        header, arrays = yield from answers.quality(measured, request.params["eps"], progress)
+        if measured is self._measured:
+            rows = [{k: v for k, v in row.items() if k != "curve"} for row in header["rows"]]
+            summary = {"eps": header["eps"], "revision": self.revision, "rows": rows}
+            self._summary = encode(summary)[0]
+        return header, arrays
+
+    def _similarity(self, request: Request) -> answers.Steps:
+        def progress(header: dict[str, Any], arrays: answers.Arrays) -> None:
+            self._reply(request.id, "progress", {**header, "revision": revision}, arrays)
+
+        revision = self.revision
+        header, arrays = yield from self._comparing.answer(request.params, progress)
+        return {**header, "revision": revision}, arrays
+
+    def compared(self) -> dict[str, answers.Answer]:
+        """Give the last answer of each comparison, by its request's parameters as JSON."""
+        return {
+            json.dumps(params, sort_keys=True, separators=(",", ":")): (
+                {**header, "revision": self.revision},
+                arrays,
+            )
+            for params, (header, arrays) in self._comparing.answers()
+        }
+
+    def _titles(
+        self, reference: nn.Module | None, name: str | None, reference_name: str | None
+    ) -> tuple[str, str]:
+        """Title the two models by their classes; by their names in the notebook where alike."""
+        title = kind_of(self._measured.layers.model)
+        other = "" if reference is None else kind_of(walk(check_model(reference)).model)
+        if title == other:
+            title = self._names["model"] or title
+            other = self._names["reference"] or f"{other} (reference)"
+        return name or title, reference_name or other
+
+    def _renew(self, layers: Layers) -> None:
+        self._look_at(layers)
+        self._comparing.kept.clear()
+        self._structure = self._described()
+        self.layer = self.layer if self.layer in layers.keys() else _first(layers)  # noqa: SIM118
+        self.set_trait("stale", False)
+        self.set_trait("revision", self.revision + 1)
+
+    def _look_at(self, layers: Layers) -> None:
+        self._mark = fingerprint(layer.module for layer in layers)
+        self._measured = answers.Measured(layers)
+
+    def _described(self) -> dict[str, Any]:
+        return encode(describe(self._measured.layers, self._comparing.sources, self._names))[0]
+
+    def _notice_changes(self) -> None:
+        """Tell the front end, once, that training or pruning has gone on."""
+        model = self._model
+        if model is None or self.stale or self._context is None:
+            return
+        lock = model_lock(model)
+        if not lock.acquire(blocking=False):
+            return
+        try:
+            changed = fingerprint(x.module for x in self._measured.layers) != self._mark
+        except RuntimeError:  # a parameter was replaced while it was read: look again later
+            return
+        finally:
+            lock.release()
+        if changed:
+            self.set_trait("stale", True)
+
+    def _open(self) -> nn.Module:
+        if self._model is None:
+            raise ClosedLensError("This Lens is closed: make a new one with Lens(model).")
+        return self._model
+
+
+def _first(layers: Layers) -> str:
+    return next((layer.key for layer in layers if layer.reason is None), layers[0].key)

@@ -1,0 +1,195 @@
+"""The wire between a Lens and its front end, declared once.
+
+``js/src/protocol.ts`` mirrors this module; both are held to ``tests/fixtures/protocol.json``.
+
+A request is ``{id, client, kind, params}``. The kernel answers with one or more
+``{id, status, header}`` messages and raw buffers; the last has a status other than
+``"progress"``. ``{id, client, kind: "cancel", params: {}}`` stops the request of that id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from convlens.errors import ArgumentError, nearest
+
+VERSION = 1
+
+VIEWS = ("quality", "filters", "similarity")
+SORTS = ("position", "norm", "entropy", "cluster")
+SCALES = ("filter", "layer", "model")
+ENTROPIES = ("normalized", "raw", "clean")
+COMPARISONS = ("self", "inputs", "reference")
+LAYER_SETS = ("convs", "all")
+
+STATUSES = ("progress", "ok", "error", "cancelled")
+
+_LONGEST_ID = 64
+_LONGEST_CLIENT = 32
+_LONGEST_TEXT = 2_000
+
+
+class MessageError(ArgumentError):
+    """A front-end message that is not what the protocol says.
+
+    Attributes
+    ----------
+    id
+        The id to answer to, where the message had a usable one.
+    """
+
+    def __init__(self, message: str, id: str | None = None) -> None:
+        super().__init__(message)
+        self.id = id
+
+
+@dataclass(frozen=True)
+class Param:
+    """One parameter of a request: its type and the range that is accepted."""
+
+    type: type[str] | type[int] | type[float]
+    minimum: float | None = None
+    below: float | None = None
+    above: float | None = None
+
+    def check(self, name: str, value: object) -> str | None:
+        """Say in a few words what is wrong with `value`, or None where nothing is."""
+        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if not isinstance(value, self.type) or isinstance(value, bool):
+            return f"{name} must be {_WORDS[self.type]}, not {_shown(value)}"
+        if isinstance(value, str):
+            if len(value) > _LONGEST_TEXT:
+                return f"{name} must have at most {_LONGEST_TEXT:,} characters, not {len(value):,}"
+            return None
+        low, high, least = self.above, self.below, self.minimum
+        # written so that NaN fails
+        if (
+            (low is not None and not value > low)
+            or (high is not None and not value < high)
+            or (least is not None and not value >= least)
+        ):
+            bound = f"between {low} and {high}" if least is None else f"at least {least:g}"
+            return f"{name} must be {bound}, not {_shown(value)}"
+        return None
+
+
+_WORDS: dict[type, str] = {str: "text", int: "a whole number", float: "a number"}
+
+_LAYER = Param(str)
+_START = Param(int, minimum=0)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of request: its parameters, and how urgent it is.
+
+    A click (``urgent``) is answered between two steps of the work that is under way.
+    """
+
+    params: Mapping[str, Param] = field(default_factory=dict[str, Param])
+    urgent: bool = True
+
+
+KINDS: dict[str, Kind] = {
+    "hello": Kind(),
+    "quality": Kind({"eps": Param(float, above=0, below=1)}, urgent=False),
+    "distribution": Kind({"layer": _LAYER}),
+    "filters": Kind({"layer": _LAYER, "start": _START}),
+    "cluster": Kind({"layer": _LAYER, "start": _START}, urgent=False),
+    "similarity": Kind(
+        {"measure": Param(str), "comparison": Param(str), "layer_set": Param(str)}
+        | {"settings": Param(str)},
+        urgent=False,
+    ),
+    "refresh": Kind(),
+    "cancel": Kind(),
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A message of the front end that was checked."""
+
+    id: str
+    client: str
+    kind: str
+    params: Mapping[str, Any]
+
+
+def parse(content: object, buffers: Sequence[object] | None = None) -> Request:
+    """Check a message of the front end.
+
+    Parameters
+    ----------
+    content
+        What came in.
+    buffers
+        Binary buffers that came with it; a request has none.
+
+    Returns
+    -------
+    Request
+        The message, with every parameter present and of its declared type.
+
+    Raises
+    ------
+    MessageError
+        Naming what is wrong, what was expected and, for names, the nearest valid choice.
+    """
+    if not isinstance(content, dict):
+        raise MessageError(
+            f"A message must be an object with id, client, kind and params, not {_shown(content)}."
+        )
+    message = cast(dict[object, object], content)
+    id_ = message.get("id")
+    if not isinstance(id_, str) or not 1 <= len(id_) <= _LONGEST_ID:
+        raise MessageError(f"id must be text of 1 to {_LONGEST_ID} characters, not {_shown(id_)}.")
+    if unknown := [key for key in message if key not in ("id", "client", "kind", "params")]:
+        raise MessageError(
+            f"A message has id, client, kind and params, not {_shown(unknown[0])}.", id_
+        )
+    client = message.get("client")
+    if not isinstance(client, str) or not 1 <= len(client) <= _LONGEST_CLIENT:
+        raise MessageError(
+            f"client must be text of 1 to {_LONGEST_CLIENT} characters, not {_shown(client)}.", id_
+        )
+    name = message.get("kind")
+    if not isinstance(name, str) or name not in KINDS:
+        hint = nearest(name[:_LONGEST_ID], KINDS) if isinstance(name, str) else ""
+        raise MessageError(
+            f"{_shown(name)} is no kind of request; known are {', '.join(KINDS)}.{hint}", id_
+        )
+    if buffers:
+        raise MessageError(f"A {name} request carries no binary data, not {len(buffers)}.", id_)
+    params = message.get("params", {})
+    if not isinstance(params, dict):
+        raise MessageError(f"params must be an object, not {_shown(params)}.", id_)
+    return Request(id_, client, name, _check_params(name, cast(dict[object, object], params), id_))
+
+
+def _check_params(kind: str, params: dict[object, object], id_: str) -> dict[str, Any]:
+    declared = KINDS[kind].params
+    for given in params:
+        if given not in declared:
+            expected = ", ".join(declared) or "no parameters"
+            raise MessageError(f"A {kind} request takes {expected}, not {_shown(given)}.", id_)
+    checked: dict[str, Any] = {}
+    for name, param in declared.items():
+        if name not in params:
+            raise MessageError(f"A {kind} request needs {name}.", id_)
+        if wrong := param.check(name, params[name]):
+            raise MessageError(f"In a {kind} request, {wrong}.", id_)
+        checked[name] = param.type(cast(Any, params[name]))
+    return checked
+
+
+def _shown(value: object) -> str:
+    """Name a value in an error without printing a megabyte of it."""
+    if isinstance(value, str):
+        return repr(value if len(value) <= 40 else value[:40] + "…")
+    if value is None or isinstance(value, bool | int | float):
+        return str(value)[:40]
+    return f"a {type(value).__name__}"

@@ -1,0 +1,136 @@
+"""What is selected in a Lens: traits that validate and explain themselves."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping
+from typing import Any
+
+import anywidget
+import traitlets as T
+
+from convlens import errors
+from convlens.errors import nearest
+from convlens.layers import Layers
+from convlens.similarity import MEASURES
+from convlens.widget import protocol
+
+CHOICES = {
+    "view": protocol.VIEWS,
+    "sort": protocol.SORTS,
+    "scale": protocol.SCALES,
+    "entropy": protocol.ENTROPIES,
+    "comparison": protocol.COMPARISONS,
+    "layer_set": protocol.LAYER_SETS,
+    "measure": tuple(MEASURES),
+}
+SELECTION = ("layer", "channel", "eps", "reference_layer", "fit", *CHOICES)
+
+
+# traitlets undoes a change of several traits at once only where it sees a TraitError
+class ArgumentError(errors.ArgumentError, T.TraitError):
+    """A trait was given a value that it cannot take."""
+
+
+class UnknownLayerError(errors.UnknownLayerError, T.TraitError):
+    """`layer` was given a name that no layer has."""
+
+
+class ClosedLensError(errors.ClosedLensError, T.TraitError):
+    """Something was asked of a Lens after its ``close()``."""
+
+
+class Selection(anywidget.AnyWidget):
+    """The traits that a person sets by clicking, or from a cell."""
+
+    # of no type of traitlets', so that every refusal is a sentence of the validators below
+    layer: Any = T.TraitType("").tag(sync=True)
+    channel: Any = T.TraitType(None, allow_none=True).tag(sync=True)
+    view: Any = T.TraitType("quality").tag(sync=True)
+    eps: Any = T.TraitType(0.01).tag(sync=True)
+    sort: Any = T.TraitType("position").tag(sync=True)
+    scale: Any = T.TraitType("layer").tag(sync=True)
+    entropy: Any = T.TraitType("normalized").tag(sync=True)
+    measure: Any = T.TraitType("cka").tag(sync=True)
+    comparison: Any = T.TraitType("self").tag(sync=True)
+    layer_set: Any = T.TraitType("convs").tag(sync=True)
+    reference_layer: Any = T.TraitType(None, allow_none=True).tag(sync=True)
+    fit: Any = T.TraitType(False).tag(sync=True)
+
+    @property
+    def layers(self) -> Layers:
+        """The layers that can be selected."""
+        raise NotImplementedError
+
+    @T.validate("layer")
+    def _valid_layer(self, proposal: Mapping[str, Any]) -> str:
+        value = proposal["value"]
+        if not isinstance(value, str):
+            raise ArgumentError(
+                f"layer must be the name of a layer, not {value!r}; lens.layers lists them."
+            )
+        try:
+            return self.layers[value].key
+        except errors.UnknownLayerError as error:
+            raise UnknownLayerError(str(error)) from None
+
+    @T.validate("channel")
+    def _valid_channel(self, proposal: Mapping[str, Any]) -> int | None:
+        value, outputs = proposal["value"], self._outputs()
+        if value is None:
+            return None
+        if not _is(value, numbers.Integral) or not 0 <= value < outputs:
+            raise ArgumentError(
+                f"channel must be None or a whole number from 0 to {outputs - 1}, "
+                f"an output of {self.layer}, not {value!r}."
+            )
+        return int(value)
+
+    @T.validate("eps")
+    def _valid_eps(self, proposal: Mapping[str, Any]) -> float:
+        value, _ = proposal["value"], self.layers
+        if not _is(value, numbers.Real) or not 0 < value < 1:
+            raise ArgumentError(
+                f"eps must be a number between 0 and 1, such as 0.01, not {value!r}."
+            )
+        return float(value)
+
+    @T.validate("reference_layer")
+    def _valid_reference_layer(self, proposal: Mapping[str, Any]) -> str | None:
+        value, _ = proposal["value"], self.layers
+        if value is not None and not isinstance(value, str):
+            raise ArgumentError(
+                f"reference_layer must be None or the name of a layer, not {value!r}."
+            )
+        return value
+
+    @T.validate("fit")
+    def _valid_fit(self, proposal: Mapping[str, Any]) -> bool:
+        value, _ = proposal["value"], self.layers
+        if not isinstance(value, bool):
+            raise ArgumentError(f"fit must be True or False, not {value!r}.")
+        return value
+
+    @T.validate(*CHOICES)
+    def _valid_choice(self, proposal: Mapping[str, Any]) -> str:
+        name, value, _ = proposal["trait"].name, proposal["value"], self.layers
+        choices = CHOICES[name]
+        if value not in choices:
+            raise ArgumentError(
+                f"{name} must be one of {', '.join(choices)}, not {value!r}."
+                f"{nearest(value, choices)}"
+            )
+        return value
+
+    @T.observe("layer")
+    def _keep_channel(self, _: Mapping[str, Any]) -> None:
+        if self.channel is not None and self.channel >= self._outputs():
+            self.channel = None
+
+    def _outputs(self) -> int:
+        shape = self.layers[str(self.layer)].shape
+        return shape[0] if shape else 0
+
+
+def _is(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)

@@ -1,0 +1,228 @@
+// What a gallery shows, derived step by step from the store: each step runs again only when what it
+// reads has changed, so that a click, another order or a moved slider costs no more than it must.
+import { batch, computed, type ReadonlySignal, signal } from "@preact/signals";
+import { parse } from "../colormap";
+import { plotOf } from "../draw/axes";
+import { fitZoom, type Limits, limitsOf, type Size } from "../draw/camera";
+import { crispZoom } from "../draw/frame";
+import type { Scene } from "../draw/gallery";
+import { byPosition, inFlow, kernelOf, slotsOf } from "../draw/layout";
+import { MARKED, tableOf } from "../draw/raster";
+import { Overview, Texture } from "../draw/texture";
+import {
+  type Dead,
+  deadOf,
+  entropiesOf,
+  normsOf,
+  orderBy,
+  orderByLabel,
+  peaksOf,
+  type Reach,
+  reachOf,
+  sparseOf,
+  startsOf,
+  strongestOf,
+} from "../filters";
+import type { FilterSet } from "../load";
+import type { Store } from "../state";
+
+const FLOW = {
+  norm: "largest norm first, row by row",
+  entropy: "lowest entropy first, row by row",
+  cluster: "clusters of alike filters, row by row",
+} as const;
+
+const NOTHING: FilterSet = {
+  layer: "",
+  out: 0,
+  outputs: 0,
+  inputs: 0,
+  kernel: [],
+  taps: 1,
+  loaded: 0,
+  weights: new Float32Array(0),
+  maxAbs: 0,
+  eigenimages: new Float32Array(0),
+  explained: new Float32Array(0),
+  mean: new Float32Array(0),
+};
+
+export class GalleryModel {
+  /** CSS pixels of the canvas, and device pixels of one. */
+  readonly size = signal<Size>({ width: 0, height: 0 });
+  readonly dpr = signal(1);
+  /** Filter pointed at, and the one that stays in the card. */
+  readonly hover = signal<number | null>(null);
+  readonly pinned = signal<number | null>(null);
+
+  /** The layer's filters; while the next layer is on its way those of the last. */
+  readonly set: ReadonlySignal<FilterSet>;
+  /** What is drawn is what is chosen. */
+  readonly current: ReadonlySignal<boolean>;
+  /** The weights that have come. */
+  readonly weights: ReadonlySignal<Float32Array>;
+  readonly peaks: ReadonlySignal<ReturnType<typeof peaksOf>>;
+  readonly sparse: ReadonlySignal<ReturnType<typeof sparseOf>>;
+  /** null while pages are on their way. */
+  readonly dead: ReadonlySignal<Dead | null>;
+  /** null where each filter has a range of its own. */
+  readonly reach: ReadonlySignal<Reach | null>;
+  readonly scene: ReadonlySignal<Scene | null>;
+  readonly limits: ReadonlySignal<Limits>;
+  /** CSS pixels that the gallery can use across: a square at least, more for wide ones. */
+  readonly useful: ReadonlySignal<number>;
+  /** Marks can be seen while all of the layer is. */
+  readonly outlined: ReadonlySignal<boolean>;
+  readonly strongest: ReadonlySignal<number>;
+  /** The filter of the card: pointed at, else pinned, else the one with the largest weight. */
+  readonly shown: ReadonlySignal<number>;
+
+  readonly #labels: ReadonlySignal<Uint8Array | null>;
+
+  constructor(store: Store) {
+    const { traits } = store;
+    let last = NOTHING;
+    this.set = computed(() => {
+      last = store.filters.value.value ?? last;
+      return last;
+    });
+    this.current = computed(() => this.set.value.layer === traits.layer.value);
+    this.weights = computed(() => {
+      const { weights, loaded, inputs, taps } = this.set.value;
+      return weights.subarray(0, loaded * inputs * taps);
+    });
+    this.peaks = computed(() => peaksOf(this.weights.value, this.set.value.taps));
+    this.sparse = computed(() =>
+      sparseOf(this.peaks.value, this.set.value.maxAbs, traits.eps.value),
+    );
+    const groups = computed(
+      () => store.layers.value.find(({ key }) => key === this.set.value.layer)?.groups ?? 1,
+    );
+    const complete = computed(() => this.set.value.loaded === this.set.value.out);
+    this.dead = computed(() => {
+      if (!complete.value || this.set.value.out === 0) return null;
+      const dead = deadOf(this.sparse.value.mask, this.set.value.inputs);
+      // in a grouped layer a column is another input for each group
+      return groups.value === 1 ? dead : { ...dead, inputs: [] };
+    });
+    this.strongest = computed(() => strongestOf(this.peaks.value));
+    this.shown = computed(() => {
+      const shown = this.hover.value ?? this.pinned.value ?? this.strongest.value;
+      return shown < this.peaks.value.peaks.length ? shown : this.strongest.value;
+    });
+
+    const layerReach = computed(() => reachOf(this.weights.value, this.set.value.maxAbs));
+    const modelReach = computed(() => Math.max(store.modelMax.value, this.set.value.maxAbs));
+    this.reach = computed(() => {
+      if (traits.scale.value === "filter") return null;
+      if (traits.scale.value === "layer") return layerReach.value;
+      return { range: modelReach.value, beyond: 0 };
+    });
+    const kernel = computed(() => kernelOf(this.set.value.kernel));
+    const texture = computed(
+      () =>
+        new Texture(
+          this.weights.value,
+          kernel.value,
+          this.reach.value?.range ?? this.peaks.value.peaks,
+        ),
+    );
+
+    const norms = computed(() => normsOf(this.weights.value, kernel.value.taps));
+    const entropies = computed(() => entropiesOf(this.weights.value, kernel.value.taps));
+    const labels = computed(() => {
+      const wanted = this.current.value && traits.sort.value === "cluster";
+      const found = wanted ? store.clusters.value.value : null;
+      return found?.length === this.set.value.out * this.set.value.inputs ? found : null;
+    });
+    this.#labels = labels;
+    const sorted = computed(() => {
+      const sort = traits.sort.value;
+      // by position until all is there to be sorted
+      if (sort === "position" || !complete.value) return null;
+      if (sort === "norm") return { sort, order: orderBy(norms.value, true) };
+      if (sort === "entropy") {
+        return kernel.value.taps > 1 ? { sort, order: orderBy(entropies.value, false) } : null;
+      }
+      return labels.value ? { sort, order: orderByLabel(labels.value) } : null;
+    });
+
+    const plot = computed(() =>
+      plotOf(
+        { outs: this.set.value.out, outsPerRow: sorted.value ? 0 : 1 },
+        this.size.value,
+        this.dpr.value,
+      ),
+    );
+    const layout = computed(() => {
+      const { out, inputs, loaded } = this.set.value;
+      const make = sorted.value ? inFlow : byPosition;
+      const aspect = plot.value.width / plot.value.height;
+      return { ...make(kernel.value, out, inputs, aspect), count: loaded * inputs };
+    });
+    this.limits = computed(() => {
+      const screen = { width: plot.value.width, height: plot.value.height };
+      const fit = fitZoom(layout.value, screen);
+      return limitsOf(layout.value, screen, crispZoom(layout.value, fit, this.dpr.value));
+    });
+    this.useful = computed(() => {
+      const { out, inputs } = this.set.value;
+      const { left, height } = plot.value;
+      const square = byPosition(kernel.value, out, inputs, 1);
+      const adapts = sorted.value || kernel.value.taps === 1 || square.outsPerRow > 1;
+      if (adapts) return Math.ceil(height * 1.6);
+      return Math.ceil(left + height * Math.max(1, square.width / square.height)) + 30;
+    });
+    this.outlined = computed(() => {
+      const { cellWidth, cellHeight } = layout.value;
+      return Math.min(cellWidth, cellHeight) * this.limits.value.least >= MARKED;
+    });
+    const overview = computed(() => {
+      const { cols, rows, count } = layout.value;
+      return new Overview(texture.value, cols, rows, count, sorted.value?.order ?? null);
+    });
+    const slots = computed(() => (sorted.value ? slotsOf(sorted.value.order) : null));
+    const table = computed(() => {
+      const ground = store.colors.value?.bg ?? "#fff";
+      const context = document.createElement("canvas").getContext("2d");
+      return tableOf(store.theme.value === "dark", context ? parse(ground, context) : 0xffffffff);
+    });
+    this.scene = computed(() => {
+      const colors = store.colors.value;
+      if (!colors || this.set.value.out === 0) return null;
+      return {
+        layout: layout.value,
+        material: {
+          texture: texture.value,
+          overview: overview.value,
+          order: sorted.value?.order ?? null,
+          table: table.value,
+        },
+        slots: slots.value,
+        weights: this.weights.value,
+        sparse: this.sparse.value.count > 0 ? this.sparse.value.mask : null,
+        bad: this.peaks.value.badCount > 0 ? this.peaks.value.bad : null,
+        dead: this.dead.value,
+        flow: sorted.value ? FLOW[sorted.value.sort] : "",
+        starts: labels.value && slots.value ? startsOf(labels.value) : [],
+        colors,
+      };
+    });
+  }
+
+  /** The cluster of a filter, from 1; null while none are shown. */
+  clusterOf(filter: number): number | null {
+    const label = this.#labels.value?.[filter];
+    return label === undefined ? null : label + 1;
+  }
+
+  /** Choose a filter and its output; choosing it again lets go of both. */
+  pin(store: Store, filter: number, toggle: boolean): void {
+    const { inputs } = this.set.value;
+    const release = toggle && this.pinned.value === filter;
+    batch(() => {
+      this.pinned.value = release ? null : filter;
+      store.set("channel", release ? null : Math.floor(filter / inputs));
+    });
+  }
+}

@@ -1,0 +1,99 @@
+// Requests of several replies put together: large layers come in pages.
+import type { Client } from "./client";
+import type { Headers } from "./protocol";
+
+/** Histograms of a layer: of its weights over [low, high], and of log10(max|filter| / max|layer|). */
+export type Distribution = Headers["distribution"] & { weights: Uint32Array; peaks: Uint32Array };
+
+/** The filters of a layer. While `loaded < out` the rest of `weights` is still zero. */
+export interface FilterSet {
+  layer: string;
+  /** Outputs that are shown: all, or as many as `MOST_WEIGHTS` allows. */
+  out: number;
+  /** Outputs that the layer has. */
+  outputs: number;
+  inputs: number;
+  kernel: readonly number[];
+  /** Taps of a filter: the product of `kernel`. */
+  taps: number;
+  /** Outputs that have come. */
+  loaded: number;
+  /** (out, inputs, taps); filled in place, page by page. */
+  weights: Float32Array;
+  /** Largest finite |weight| of the layer. */
+  maxAbs: number;
+  /** (count, taps). */
+  eigenimages: Float32Array;
+  /** Share of the variance that each eigenimage explains, descending. */
+  explained: Float32Array;
+  /** Mean filter: (taps). */
+  mean: Float32Array;
+}
+
+/** More than any convolution of common networks has; 64 MB. Of a larger layer the first outputs show. */
+export const MOST_WEIGHTS = 16_000_000;
+
+/** How many outputs of a layer are shown. */
+export function shownOutputs(out: number, perOutput: number): number {
+  return Math.min(out, Math.max(1, Math.floor(MOST_WEIGHTS / Math.max(1, perOutput))));
+}
+
+/** Loads all pages of a layer that are shown; `show` gets the set after each, the weights filled so far. */
+export async function loadFilters(
+  client: Client,
+  layer: string,
+  show: (set: FilterSet) => void,
+): Promise<FilterSet> {
+  let { header, arrays } = await client.request("filters", { layer, start: 0 });
+  const { inputs, kernel } = header;
+  const taps = kernel.reduce((product, side) => product * side, 1);
+  const out = shownOutputs(header.out, inputs * taps);
+  const size = out * inputs * taps;
+  const whole = header.stop >= out;
+  const weights = whole ? arrays.weights.subarray(0, size) : new Float32Array(size);
+  if (!whole) weights.set(arrays.weights);
+  const set: FilterSet = {
+    layer,
+    out,
+    outputs: header.out,
+    inputs,
+    kernel,
+    taps,
+    loaded: header.stop,
+    weights,
+    maxAbs: header.max_abs ?? 0,
+    eigenimages: arrays.eigenimages,
+    explained: arrays.explained,
+    mean: arrays.mean,
+  };
+  while (header.stop < out) {
+    show({ ...set, loaded: header.stop });
+    // One page after the other: a newer request of the same kind would take the older one's place.
+    ({ header, arrays } = await client.request("filters", { layer, start: header.stop }));
+    const start = header.start * inputs * taps;
+    weights.set(arrays.weights.subarray(0, size - start), start);
+  }
+  return { ...set, loaded: out };
+}
+
+/** Loads the cluster label of each of the `out * inputs` filters that are shown of a layer. */
+export async function loadClusters(
+  client: Client,
+  layer: string,
+  out: number,
+  inputs: number,
+): Promise<Uint8Array> {
+  const labels = new Uint8Array(out * inputs);
+  for (let start = 0; start < out; ) {
+    const { arrays } = await client.request("cluster", { layer, start });
+    labels.set(arrays.labels.subarray(0, labels.length - start * inputs), start * inputs);
+    start += Math.max(1, Math.floor(arrays.labels.length / inputs));
+  }
+  return labels;
+}
+
+/** Loads the histograms of a layer. */
+export async function loadDistribution(client: Client, layer: string): Promise<Distribution> {
+  const { header, arrays } = await client.request("distribution", { layer });
+  return { ...header, weights: arrays.weights, peaks: arrays.peaks };
+}

@@ -1,0 +1,352 @@
+// The store: one for each view of the widget. Signals over the traits, what the kernel measured, and
+// what was loaded for the chosen layer. Views read signals and call the few verbs; they never see a
+// message, and nothing here outlives `dispose()`.
+import {
+  batch,
+  computed,
+  effect,
+  type ReadonlySignal,
+  type Signal,
+  signal,
+  untracked,
+} from "@preact/signals";
+import { LayerCache, type Loaded, type Problem, toProblem } from "./cache";
+import { Cancelled, Client } from "./client";
+import { Comparing } from "./comparing";
+import { type Bar, sparsityAxis } from "./draw/bars";
+import type { Colors } from "./draw/colors";
+import type { Picture } from "./draw/picture";
+import { toBar } from "./eps";
+import {
+  type Distribution,
+  type FilterSet,
+  loadClusters,
+  loadDistribution,
+  loadFilters,
+  shownOutputs,
+} from "./load";
+import type { KernelTraits, LayerInfo, Row, Traits } from "./protocol";
+import type { Theme } from "./theme";
+import type { Transport, WidgetModel } from "./transport";
+
+export type Signals<T> = { readonly [K in keyof T]: ReadonlySignal<T[K]> };
+
+const USER = [
+  "layer",
+  "channel",
+  "view",
+  "eps",
+  "sort",
+  "scale",
+  "entropy",
+  "measure",
+  "comparison",
+  "layer_set",
+  "reference_layer",
+  "fit",
+] as const;
+const KERNEL = ["stale", "closed", "revision", "_structure", "_summary"] as const;
+
+export class Store {
+  readonly client: Client;
+
+  /** The synced traits: `store.traits.sort.value`. Written with `set`, `preview` and `select`. */
+  readonly traits: Signals<Traits>;
+  /** What the kernel says: `stale`, `closed`, `revision`, `_structure`, `_summary`. Read only. */
+  readonly kernel: Signals<KernelTraits>;
+
+  /** Every layer, in call order. */
+  readonly layers: ReadonlySignal<readonly LayerInfo[]>;
+  /** The chosen layer; undefined only in a model without layers. */
+  readonly layer: ReadonlySignal<LayerInfo | undefined>;
+  /** Measured rows by layer key; streams in, and is complete when `measuring` is false. */
+  readonly rows: ReadonlySignal<ReadonlyMap<string, Row>>;
+  readonly measuring: ReadonlySignal<boolean>;
+  /** Layers that measuring has left out because it was stopped. */
+  readonly unmeasured: ReadonlySignal<number>;
+  /** The row of the chosen layer, once it is measured. */
+  readonly row: ReadonlySignal<Row | undefined>;
+
+  /** The figures of each layer at the eps and in the entropy mode of the moment. */
+  readonly bars: ReadonlySignal<readonly Bar[]>;
+  /** Where the scale of sparsity ends, in the rail as in the chart. */
+  readonly sparsityMax: ReadonlySignal<number>;
+
+  /** Histograms of the chosen layer; loaded while the Quality view is shown. */
+  readonly distribution: ReadonlySignal<Loaded<Distribution>>;
+  /** Weights of the chosen layer; loaded while the Filters view is shown, page by page. */
+  readonly filters: ReadonlySignal<Loaded<FilterSet>>;
+  /** Cluster of each filter of the chosen layer; loaded while the Filters view sorts by cluster. */
+  readonly clusters: ReadonlySignal<Loaded<Uint8Array>>;
+  /** What the Similarity view shows: runs when asked to. */
+  readonly comparing: Comparing;
+  /** The largest weight of the model, of what is measured so far: for scale "model". */
+  readonly modelMax: ReadonlySignal<number>;
+
+  /** False when a click cannot reach Python: the kernel is gone, the Lens closed, the page offline. */
+  readonly live: ReadonlySignal<boolean>;
+  /** Why the kernel cannot be asked any more, as a sentence; "" while it can. */
+  readonly lost: ReadonlySignal<string>;
+  readonly theme: Signal<Theme>;
+  /** The theme's colours for canvases; null until the root is on the page. */
+  readonly colors = signal<Colors | null>(null);
+  /** Below 700 px: the rail is a drop-down. */
+  readonly narrow = signal(false);
+  /** A failed request that is not shown in its own place; dismissed by setting null. */
+  readonly problem = signal<Problem | null>(null);
+  /** What "PNG" saves: the view sets a function while it is mounted, and null when it goes. */
+  readonly picture = signal<(() => Picture) | null>(null);
+  /** One line that is shown and read out for a moment ("Copied"). */
+  readonly toast: ReadonlySignal<string>;
+
+  readonly #model: WidgetModel;
+  readonly #toast = signal("");
+  #toastTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #rows: Signal<ReadonlyMap<string, Row>>;
+  readonly #measuring = signal(false);
+  readonly #stopped = signal(false);
+  readonly #committedEps: Signal<number>;
+  readonly #caches: {
+    distribution: LayerCache<Distribution>;
+    filters: LayerCache<FilterSet>;
+    clusters: LayerCache<Uint8Array>;
+  };
+  readonly #stops: (() => void)[] = [];
+
+  constructor(model: WidgetModel, transport: Transport, theme: Signal<Theme>) {
+    this.#model = model;
+    this.theme = theme;
+    this.client = new Client(transport, (error) => this.#report(error));
+    this.traits = this.#follow(USER) as unknown as Signals<Traits>;
+    this.kernel = this.#follow(KERNEL) as unknown as Signals<KernelTraits>;
+    this.#committedEps = signal(this.traits.eps.value);
+    this.#on("change:eps", () => {
+      this.#committedEps.value = model.get("eps") as number;
+    });
+
+    // What was saved with the widget is drawn before the kernel has said anything.
+    const summary = this.kernel._summary.value;
+    this.#rows = signal(byKey("rows" in summary ? summary.rows : []));
+    this.layers = computed(() => this.kernel._structure.value.layers);
+    this.layer = computed(() =>
+      this.layers.value.find((layer) => layer.key === this.traits.layer.value),
+    );
+    this.toast = this.#toast;
+    this.rows = this.#rows;
+    this.measuring = this.#measuring;
+    this.row = computed(() => this.#rows.value.get(this.traits.layer.value));
+    this.bars = computed(() => {
+      const { eps, entropy } = this.traits;
+      const grid = this.kernel._structure.value.eps_grid;
+      return this.layers.value.map((layer) =>
+        toBar(layer, this.#rows.value.get(layer.key), eps.value, entropy.value, grid),
+      );
+    });
+    this.sparsityMax = computed(() => sparsityAxis(this.bars.value).max);
+    this.modelMax = computed(() => {
+      let max = 0;
+      for (const row of this.#rows.value.values()) max = Math.max(max, row.max_abs ?? 0);
+      return max;
+    });
+    this.lost = computed(() => {
+      if (this.kernel.closed.value) return "this Lens was closed in Python.";
+      return this.client.gone.value ? "the kernel is gone." : "";
+    });
+    this.live = computed(() => !this.kernel._structure.value.offline && this.lost.value === "");
+    this.unmeasured = computed(() =>
+      this.#stopped.value && this.live.value
+        ? this.layers.value.filter(({ key }) => !this.#rows.value.has(key)).length
+        : 0,
+    );
+
+    const client = this.client;
+    const megabytes = 2 ** 20;
+    this.#caches = {
+      distribution: new LayerCache(
+        (layer) => loadDistribution(client, layer),
+        () => 1024,
+        megabytes,
+      ),
+      filters: new LayerCache(
+        (layer, show) => loadFilters(client, layer, show),
+        (set) => set.weights.byteLength,
+      ),
+      clusters: new LayerCache(
+        (layer) => loadClusters(client, layer, ...this.#sides(layer)),
+        (labels) => labels.byteLength,
+        32 * megabytes,
+      ),
+    };
+    const { distribution, filters, clusters } = this.#caches;
+    this.distribution = computed(() => distribution.of(this.traits.layer.value).value);
+    this.filters = computed(() => filters.of(this.traits.layer.value).value);
+    this.clusters = computed(() => clusters.of(this.traits.layer.value).value);
+    this.comparing = new Comparing(client, this.traits, this.kernel, this.lost);
+  }
+
+  /** Asks the kernel for what is shown, and for what will be: call when the view is on the page. */
+  start(): void {
+    const { revision } = this.kernel;
+    // First, so that the kernel can answer the rest while a cell runs.
+    if (this.live.value) {
+      this.client.request("hello", {}).catch((error) => this.#report(error));
+      // Once more when JupyterLab has surely given this widget its own way into the kernel: from then
+      // on the kernel answers through it, also while a cell runs.
+      const again = setTimeout(() => this.client.request("hello", {}).catch(() => {}), 1000);
+      this.#stops.push(() => clearTimeout(again));
+    }
+    this.#stops.push(
+      effect(() => {
+        const eps = this.#committedEps.value;
+        revision.value;
+        if (this.live.value) untracked(() => this.#measure(eps));
+      }),
+      effect(() => this.#load()),
+      this.comparing.follow(),
+    );
+  }
+
+  /** Sets a trait here at once and in Python. */
+  set<K extends keyof Traits>(name: K, value: Traits[K]): void {
+    (this.traits[name] as Signal<Traits[K]>).value = value;
+    if (name === "eps") this.#committedEps.value = value as number;
+    this.#model.set(name, value);
+    this.#save();
+  }
+
+  /** Shows a value while a slider is dragged, without telling Python. */
+  preview<K extends keyof Traits>(name: K, value: Traits[K]): void {
+    (this.traits[name] as Signal<Traits[K]>).value = value;
+  }
+
+  /** Chooses a layer, and where given an output of it and a view. Unknown layers are ignored. */
+  select(
+    layer: string,
+    { view, channel }: { view?: Traits["view"]; channel?: number | null } = {},
+  ) {
+    if (!this.layers.value.some((known) => known.key === layer)) return;
+    const change: Partial<Traits> = {};
+    if (layer !== this.traits.layer.value) Object.assign(change, { layer, channel: null });
+    if (channel !== undefined) change.channel = channel;
+    if (view !== undefined) change.view = view;
+    batch(() => {
+      for (const [name, value] of Object.entries(change)) {
+        (this.traits[name as keyof Traits] as Signal<unknown>).value = value;
+        this.#model.set(name, value);
+      }
+    });
+    this.#save();
+  }
+
+  /** Has the kernel read the weights again; the new `revision` then makes everything be asked anew. */
+  refresh(): void {
+    this.client.request("refresh", {}).catch((error) => this.#report(error));
+  }
+
+  /** Asks again for what failed or was stopped. */
+  retry(what: "quality" | "distribution" | "filters" | "clusters"): void {
+    if (what === "quality") this.#measure(this.#committedEps.value);
+    else this.#caches[what].retry(this.traits.layer.value, this.kernel.revision.value);
+  }
+
+  /** Shows one line for a moment, and has it read out. */
+  say(line: string): void {
+    clearTimeout(this.#toastTimer);
+    this.#toast.value = line;
+    this.#toastTimer = setTimeout(() => {
+      this.#toast.value = "";
+    }, 2500);
+  }
+
+  dispose(): void {
+    clearTimeout(this.#toastTimer);
+    for (const stop of this.#stops) stop();
+    this.client.close();
+  }
+
+  #measure(eps: number): void {
+    this.#measuring.value = true;
+    this.#stopped.value = false;
+    this.client
+      .request("quality", { eps }, ({ rows }) => {
+        if (rows?.length) this.#rows.value = new Map([...this.#rows.peek(), ...byKey(rows)]);
+      })
+      .then(
+        ({ header }) => {
+          batch(() => {
+            this.#rows.value = byKey(header.rows);
+            this.#measuring.value = false;
+          });
+        },
+        (error) => {
+          // A newer measurement took over and will say when it is done.
+          if (toProblem(error)) this.#measuring.value = false;
+          if (error instanceof Cancelled) this.#stopped.value = true;
+          else this.#report(error);
+        },
+      );
+  }
+
+  /** Loads what the view shows and is not there; runs again when any of it changes. */
+  #load(): void {
+    const { view, sort } = this.traits;
+    const revision = this.kernel.revision.value;
+    const layer = this.layer.value;
+    if (!layer || layer.reason !== null || this.lost.value) return;
+    const { distribution, filters, clusters } = this.#caches;
+    if (view.value === "quality") distribution.ask(layer.key, revision);
+    if (view.value === "filters") filters.ask(layer.key, revision);
+    if (view.value === "filters" && sort.value === "cluster") clusters.ask(layer.key, revision);
+  }
+
+  #sides(key: string): [number, number] {
+    const shape = this.layers.peek().find((layer) => layer.key === key)?.shape ?? [];
+    const [out = 0, inputs = 1, ...kernel] = shape;
+    return [
+      shownOutputs(
+        out,
+        kernel.reduce((product, side) => product * side, inputs),
+      ),
+      inputs,
+    ];
+  }
+
+  #report(error: unknown): void {
+    const problem = toProblem(error);
+    if (problem) this.problem.value = problem;
+  }
+
+  #save(): void {
+    try {
+      this.#model.save_changes();
+    } catch {
+      // The kernel is gone; the next request finds out and says so. The choice holds here.
+    }
+  }
+
+  #follow<K extends string>(names: readonly K[]): Record<K, Signal<unknown>> {
+    const signals = {} as Record<K, Signal<unknown>>;
+    for (const name of names) {
+      const trait = signal(this.#model.get(name));
+      signals[name] = trait;
+      this.#on(`change:${name}`, () => {
+        trait.value = this.#model.get(name);
+      });
+    }
+    return signals;
+  }
+
+  #on(event: string, callback: () => void): void {
+    this.#model.on(event, callback);
+    this.#stops.push(() => this.#model.off(event, callback));
+  }
+}
+
+/** What every view gets. */
+export interface ViewProps {
+  store: Store;
+}
+
+function byKey(rows: readonly Row[]): Map<string, Row> {
+  return new Map(rows.map((row) => [row.key, row]));
+}

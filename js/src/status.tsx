@@ -1,0 +1,115 @@
+import { useSignal } from "@preact/signals";
+import { copyText } from "./clipboard";
+import { fillTemplate, literal } from "./code";
+import { sparsityAt } from "./eps";
+import { figure, nameOf, shapeInWords } from "./format";
+import { Icon } from "./icons";
+import { Name } from "./name";
+import { savePicture } from "./png";
+import type { Store, ViewProps } from "./state";
+
+/** The chosen layer in one line: its figures, and what to take away of it. */
+export function Status({ store }: ViewProps) {
+  const layer = store.layer.value;
+  const figures = statusFigures(store);
+  const whole = figures.join(" · ");
+  return (
+    <footer class="cl-status">
+      <span class="cl-status-name">
+        <Name text={nameOf(layer)} />
+      </span>
+      <span class="cl-figures" title={whole}>
+        {figures.map((text) => (
+          <span key={text}>{text}</span>
+        ))}
+      </span>
+      <CopyButton store={store} />
+      <button
+        type="button"
+        class="cl-action"
+        disabled={!store.picture.value}
+        onClick={() => void savePicture(store)}
+        title="Save this view as a PNG"
+      >
+        <Icon name="save" /> <span>PNG</span>
+      </button>
+    </footer>
+  );
+}
+
+/** The figures of the chosen layer, or why there are none. */
+export function statusFigures(store: Store): string[] {
+  const layer = store.layer.value;
+  if (!layer) return [];
+  const shape = shapeInWords(layer);
+  const row = store.row.value;
+  const reason = layer.reason ?? row?.reason ?? null;
+  if (reason !== null) return [shape, reason, ...layer.notes];
+  if (!row) return [shape, store.measuring.value ? "measuring…" : "not measured"];
+  const grid = store.kernel._structure.value.eps_grid;
+  const sparsity = `sparsity ${figure(sparsityAt(row, store.traits.eps.value, grid))}`;
+  const texts = [shape, sparsity];
+  if (row.variance_entropy !== null) {
+    const relative = row.variance_entropy_normalized;
+    const random = relative === null ? "" : `, ${figure(relative, 2)} of random`;
+    texts.push(`entropy ${figure(row.variance_entropy)}${random}`);
+  }
+  if (row.orthogonality !== null) texts.push(`orthogonality ${figure(row.orthogonality, 2)}`);
+  return [...texts, ...layer.notes];
+}
+
+/** The lines of the view, their values left open; undefined where it has none. */
+function templateOf(store: Store): string | undefined {
+  const { view, comparison } = store.traits;
+  const template = store.kernel._structure.value.code[view.value];
+  return typeof template === "string" ? template : template?.[comparison.value];
+}
+
+function CopyButton({ store }: ViewProps) {
+  const shown = useSignal("");
+  const template = templateOf(store);
+  const settings = Object.entries(store.comparing.settings(store.traits.measure.value))
+    .map(([name, value]) => `, ${name}=${literal(value)}`)
+    .join("");
+  const copy = async (event: MouseEvent) => {
+    const button = event.currentTarget as Element;
+    const { layer, channel, eps, sort, scale, measure, layer_set, fit } = store.traits;
+    if (!template) return;
+    const code = fillTemplate(template.replace("{settings}", settings), {
+      layer: layer.value,
+      channel: channel.value,
+      eps: eps.value,
+      sort: sort.value,
+      scale: scale.value,
+      measure: measure.value,
+      layer_set: layer_set.value,
+      fit: fit.value,
+    });
+    const done = await copyText(code, button);
+    if (done) store.say("Copied: paste it into a cell");
+    else shown.value = code;
+  };
+  return (
+    <>
+      <button
+        type="button"
+        class="cl-action"
+        disabled={template === undefined}
+        onClick={copy}
+        aria-label="Copy as Python"
+        title="Copy the lines that give these figures in Python"
+      >
+        <Icon name="copy" /> <span>Copy as Python</span>
+      </button>
+      {shown.value && (
+        <div class="cl-code" role="dialog" aria-label="Python code">
+          <p>The browser does not allow copying here. Select the lines and copy them.</p>
+          <textarea readOnly value={shown.value} ref={(area) => area?.select()} rows={4} />
+          <button type="button" class="cl-link" onClick={() => (shown.value = "")}>
+            Close
+          </button>
+        </div>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,147 @@
+import { useComputed } from "@preact/signals";
+import { useLayoutEffect, useMemo } from "preact/hooks";
+import { count, shapeInWords } from "../format";
+import { BasisCard, FilterCard, NoteCard, Spoken } from "../gallery/cards";
+import { Gallery } from "../gallery/gallery";
+import { GalleryModel } from "../gallery/model";
+import { filtersPicture } from "../gallery/picture";
+import { ProblemNotice } from "../notices";
+import type { Scale, Sort } from "../protocol";
+import { Segments } from "../segments";
+import type { ViewProps } from "../state";
+import { Steering } from "../steering";
+import "../css/filters.css";
+
+const SORTS: readonly { id: Sort; label: string; title: string }[] = [
+  { id: "position", label: "position", title: "Outputs down, inputs across" },
+  { id: "norm", label: "norm", title: "Largest norm first" },
+  { id: "entropy", label: "entropy", title: "Lowest spatial entropy first" },
+  { id: "cluster", label: "cluster", title: "Alike filters side by side" },
+];
+
+const SCALES: readonly { id: Scale; label: string; title: string }[] = [
+  { id: "filter", label: "filter", title: "Colours span each filter’s own weights" },
+  { id: "layer", label: "layer", title: "Colours span the layer’s weights" },
+  { id: "model", label: "model", title: "Colours span the model’s weights: layers compare" },
+];
+
+export function FiltersView({ store }: ViewProps) {
+  const layer = store.layer.value;
+  // the state of a gallery lasts as long as the view is open
+  const [model, steering] = useMemo(() => {
+    const made = new GalleryModel(store);
+    return [made, new Steering(made.limits)] as const;
+  }, [store]);
+  useLayoutEffect(() => {
+    store.picture.value = () => filtersPicture(store, model, steering);
+    return () => {
+      store.picture.value = null;
+    };
+  }, [store, model, steering]);
+
+  const { problem, value } = store.filters.value;
+  const drawn = useComputed(() => model.set.value.out > 0).value;
+  const reason = layer?.reason ?? null;
+  if (layer && reason !== null) {
+    return (
+      <div class="cl-empty">
+        <p>No filters to draw</p>
+        <p>{reason}</p>
+      </div>
+    );
+  }
+  const notice = problem && (
+    <ProblemNotice
+      store={store}
+      problem={problem}
+      retry={store.live.value ? () => store.retry("filters") : undefined}
+    />
+  );
+  if (notice && !value) return <div class="cl-filters">{notice}</div>;
+  const { sort, scale } = store.traits;
+  return (
+    <div class="cl-filters">
+      {notice}
+      <div class="cl-tools">
+        <span class="cl-choice">
+          order
+          <Segments
+            label="Order"
+            options={SORTS}
+            value={sort.value}
+            choose={(chosen) => store.set("sort", chosen)}
+          />
+        </span>
+        <span class="cl-choice">
+          scale
+          <Segments
+            label="Scale of colours"
+            options={SCALES}
+            value={scale.value}
+            choose={(chosen) => store.set("scale", chosen)}
+          />
+        </span>
+        <span class="cl-space" />
+        <Progress store={store} model={model} />
+      </div>
+      {drawn ? (
+        <div class={model.current.value ? "cl-filters-body" : "cl-filters-body cl-past"}>
+          <Gallery store={store} model={model} steering={steering} />
+          <div class="cl-cards">
+            <FilterCard store={store} model={model} />
+            <BasisCard store={store} model={model} />
+            <NoteCard store={store} model={model} />
+          </div>
+          <Spoken store={store} model={model} />
+        </div>
+      ) : (
+        <div class="cl-filters-body" aria-busy="true">
+          <div class="cl-skeleton cl-stage" />
+          <div class="cl-cards">
+            <div class="cl-skeleton" />
+            <div class="cl-skeleton" />
+          </div>
+        </div>
+      )}
+    </div>
+  );
+}
+
+/** What is still on its way, else how much there is and what to do with it. */
+function Progress({ store, model }: ViewProps & { model: GalleryModel }) {
+  const { layer, out, outputs, inputs, loaded, taps } = model.set.value;
+  const { sort } = store.traits;
+  const { problem, pending } = store.clusters.value;
+  if (!model.current.value) return <span class="cl-hint">loading …</span>;
+  if (loaded < out) {
+    return (
+      <span class="cl-hint" role="status">
+        {count(loaded)} of {count(out)} outputs
+      </span>
+    );
+  }
+  if (sort.value === "cluster" && problem) {
+    return (
+      <span class="cl-hint" role="alert">
+        No clusters: {problem.message}{" "}
+        {store.live.value && (
+          <button type="button" class="cl-link" onClick={() => store.retry("clusters")}>
+            Try again
+          </button>
+        )}
+      </span>
+    );
+  }
+  if (sort.value === "cluster" && pending) return <span class="cl-hint">finding clusters …</span>;
+  if (sort.value === "entropy" && taps === 1) {
+    return <span class="cl-hint">one weight has no entropy: by position</span>;
+  }
+  const info = store.layers.value.find(({ key }) => key === layer);
+  const total = `${count(out * inputs)} ${taps === 1 ? "weights" : "filters"}`;
+  return (
+    <span class="cl-hint" title={info ? shapeInWords(info) : undefined}>
+      {out < outputs ? `the first ${count(out)} of ${count(outputs)} outputs` : total} · scroll to
+      zoom
+    </span>
+  );
+}

@@ -1,0 +1,19 @@
+// The views in the order of their tabs. A view is one file here and one line below.
+import type { ComponentType } from "preact";
+import type { View } from "../protocol";
+import type { ViewProps } from "../state";
+import { FiltersView } from "./filters";
+import { QualityView } from "./quality";
+import { SimilarityView } from "./similarity";
+
+export interface ViewEntry {
+  id: View;
+  label: string;
+  View: ComponentType<ViewProps>;
+}
+
+export const VIEWS: readonly ViewEntry[] = [
+  { id: "quality", label: "Quality", View: QualityView },
+  { id: "filters", label: "Filters", View: FiltersView },
+  { id: "similarity", label: "Similarity", View: SimilarityView },
+];

@@ -1,0 +1,214 @@
+import { useSignal } from "@preact/signals";
+import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import { Canvas, type Size } from "../canvas";
+import { type BarsData, barAt, drawBars, layoutBars } from "../draw/bars";
+import type { Colors } from "../draw/colors";
+import { entropyOf, nearestIndex, sparseCount, sparsityAt } from "../eps";
+import { count, figure, nameOf, percent } from "../format";
+import { moveIn } from "../list";
+import type { Entropy } from "../protocol";
+import { Segments } from "../segments";
+import { stages } from "../stages";
+import type { Store, ViewProps } from "../state";
+import { DistributionPanel } from "./distribution";
+import { qualityPicture } from "./picture";
+import { Formulas, VerdictCard } from "./verdict";
+
+const MODES: readonly { id: Entropy; label: string; title: string }[] = [
+  { id: "normalized", label: "normalised", title: "Of what random filters have" },
+  { id: "raw", label: "raw", title: "In decimal digits" },
+  { id: "clean", label: "pruned", title: "Without the sparse filters" },
+];
+
+export function QualityView({ store }: ViewProps) {
+  const view = useRef<HTMLDivElement>(null);
+  const unfolded = useSignal(false);
+  useLayoutEffect(() => {
+    store.picture.value = () => qualityPicture(store, view.current as HTMLDivElement);
+    return () => {
+      store.picture.value = null;
+    };
+  }, [store]);
+  return (
+    <div class="cl-quality" ref={view}>
+      <div class="cl-tools">
+        <EpsSlider store={store} />
+        <span class="cl-space" />
+        <Segments
+          label="Entropy"
+          options={MODES}
+          value={store.traits.entropy.value}
+          choose={(mode) => store.set("entropy", mode)}
+        />
+      </div>
+      <div class="cl-charts">
+        <Chart store={store} />
+        <Formulas store={store} unfolded={unfolded} />
+      </div>
+      <div class="cl-layer">
+        <DistributionPanel store={store} />
+        <VerdictCard store={store} unfolded={unfolded} />
+      </div>
+    </div>
+  );
+}
+
+function EpsSlider({ store }: ViewProps) {
+  const grid = store.kernel._structure.value.eps_grid;
+  const eps = store.traits.eps.value;
+  // In a saved page it moves what can be drawn; with the kernel lost it would promise too much.
+  const lost = store.lost.value;
+  const at = (event: { currentTarget: HTMLInputElement }) =>
+    grid[Number(event.currentTarget.value)] as number;
+  return (
+    <label
+      class="cl-eps"
+      title={
+        lost || "A filter is sparse when all its weights are below eps times the layer's largest"
+      }
+    >
+      <span>eps</span>
+      <input
+        type="range"
+        min={0}
+        max={grid.length - 1}
+        step={1}
+        disabled={lost !== ""}
+        value={nearestIndex(grid, eps)}
+        aria-label="eps, the threshold of sparsity"
+        aria-valuetext={percent(eps)}
+        onInput={(event) => store.preview("eps", at(event))}
+        onChange={(event) => store.set("eps", at(event))}
+      />
+      <output>{percent(eps)}</output>
+    </label>
+  );
+}
+
+/** What the chart draws, from the store; `hovered` is the view's own. */
+export function barsData(store: Store, hovered: number): BarsData {
+  const { eps, entropy, layer } = store.traits;
+  const mode = entropy.value;
+  // Without a kernel to ask, what was pruned stays what it was pruned at.
+  const measured = store.row.value?.eps ?? eps.value;
+  const at = Math.abs(measured - eps.value) > 1e-9 ? ` (eps ${percent(measured)})` : "";
+  const titles = {
+    normalized: "Variance entropy, of what random filters have",
+    raw: "Variance entropy",
+    clean: `Variance entropy without sparse filters${at}, of what random filters have`,
+  };
+  const layers = store.layers.value;
+  return {
+    bars: store.bars.value,
+    stages: stages(layers.map(({ key }) => key)),
+    selected: layers.findIndex(({ key }) => key === layer.value),
+    hovered,
+    mode,
+    guides: store.kernel._structure.value.guides,
+    entropyTitle: titles[mode],
+    sparsityTitle: `Sparsity, share of filters below ${percent(eps.value)} of the largest weight`,
+  };
+}
+
+function Chart({ store }: ViewProps) {
+  const hovered = useSignal(-1);
+  const box = useSignal<Size>({ width: 0, height: 0 });
+  const total = store.layers.value.length;
+  const paint = useMemo(
+    () => (context: CanvasRenderingContext2D, size: Size, colors: Colors) => {
+      box.value = size;
+      const layout = layoutBars(size.width, size.height, store.layers.value.length);
+      drawBars(context, layout, barsData(store, hovered.value), colors);
+    },
+    [store, hovered, box],
+  );
+  const barUnder = (event: MouseEvent) => {
+    const layout = layoutBars(box.value.width, box.value.height, total);
+    return barAt(layout, event.offsetX, total);
+  };
+  const key = (index: number) => store.layers.value[index]?.key;
+  const click = (event: MouseEvent) => {
+    const found = key(barUnder(event));
+    if (found !== undefined) store.select(found);
+  };
+  const open = (event: MouseEvent) => {
+    const found = key(barUnder(event));
+    if (found !== undefined) store.select(found, { view: "filters" });
+  };
+  const keys = (event: KeyboardEvent) => {
+    const vertical: Record<string, string> = { ArrowRight: "ArrowDown", ArrowLeft: "ArrowUp" };
+    const names = store.layers.value.map((layer) => layer.key);
+    const next = moveIn(names, store.traits.layer.value, vertical[event.key] ?? event.key);
+    if (next !== null) store.select(next);
+    else if (event.key === "Enter") store.select(store.traits.layer.value, { view: "filters" });
+    else return;
+    event.preventDefault();
+  };
+  const selected = store.layers.value.findIndex(({ key }) => key === store.traits.layer.value);
+  return (
+    <div
+      class="cl-chart"
+      role="slider"
+      tabIndex={0}
+      aria-label="Variance entropy and sparsity of the layers"
+      aria-valuemin={1}
+      aria-valuemax={total}
+      aria-valuenow={selected + 1}
+      aria-valuetext={layerInWords(store, selected).join(", ")}
+      onKeyDown={keys}
+      onClick={click}
+      onDblClick={open}
+      onPointerMove={(event) => (hovered.value = barUnder(event))}
+      onPointerLeave={() => (hovered.value = -1)}
+    >
+      <Canvas store={store} paint={paint} aria-hidden="true" />
+      <Tip store={store} hovered={hovered.value} size={box.value} />
+    </div>
+  );
+}
+
+/** A layer's name and figures at the eps and mode of the moment, or why it has none. */
+function layerInWords(store: Store, index: number): string[] {
+  const layer = store.layers.value[index];
+  if (!layer) return [];
+  const row = store.rows.value.get(layer.key);
+  const reason = layer.reason ?? row?.reason ?? null;
+  if (reason !== null) return [nameOf(layer), `no score: ${reason}`];
+  if (!row) return [nameOf(layer), "not measured yet"];
+  const { eps, entropy } = store.traits;
+  const grid = store.kernel._structure.value.eps_grid;
+  const { value, why } = entropyOf(row, entropy.value);
+  const ofRandom = entropy.value === "raw" ? "" : " of random";
+  const share = percent(sparsityAt(row, eps.value, grid));
+  const sparse = count(sparseCount(row, eps.value, grid) ?? 0);
+  return [
+    nameOf(layer),
+    value === null ? `no entropy: ${why}` : `entropy ${figure(value)}${ofRandom}`,
+    `sparsity ${share} (${sparse} of ${count(row.n)})`,
+  ];
+}
+
+interface TipProps {
+  store: Store;
+  hovered: number;
+  size: Size;
+}
+
+function Tip({ store, hovered, size }: TipProps) {
+  if (hovered < 0) return null;
+  const [name, ...lines] = layerInWords(store, hovered);
+  const { left, step, entropy } = layoutBars(size.width, size.height, store.layers.value.length);
+  const middle = left + (hovered + 0.5) * step;
+  const toLeft = middle > size.width / 2;
+  const place = toLeft
+    ? { right: `${size.width - middle + step / 2 + 8}px` }
+    : { left: `${middle + step / 2 + 8}px` };
+  return (
+    <div class="cl-tip" style={{ ...place, top: `${entropy.top + 8}px` }}>
+      <bdi>{name}</bdi>
+      {lines.map((line) => (
+        <span key={line}>{line}</span>
+      ))}
+    </div>
+  );
+}

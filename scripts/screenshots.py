@@ -1,0 +1,59 @@
+"""Take the README's pictures from a real JupyterLab: `make screenshots`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.browser import servers
+from tests.browser.cells import digits
+from tests.browser.chromium import open_chromium
+from tests.browser.lens import LensOnScreen, show
+from tests.browser.notebook import Notebook
+
+FOLDER = Path(__file__).parents[1] / "docs" / "images"
+LAYER = "layer2.0.conv2"
+"""Half of its filters have faded; as many inputs as outputs fill the picture."""
+LIMIT = 300_000
+
+
+def save(lens: LensOnScreen, name: str) -> None:
+    """Save what the Lens shows as docs/images/<name>.png."""
+    lens.page.mouse.move(0, 0)
+    lens.page.wait_for_timeout(500)  # for what fades in
+    path = FOLDER / f"{name}.png"
+    lens.root.screenshot(path=path, animations="disabled")
+    size = path.stat().st_size
+    print(f"{path.relative_to(FOLDER.parents[1])}: {size // 1000} kB")
+    if size >= LIMIT:
+        raise SystemExit(f"{path.name} has {size:,} bytes; the limit is {LIMIT:,}.")
+
+
+def main() -> None:
+    """Take them all."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    home = Path(tempfile.mkdtemp(prefix="convlens-screenshots-"))
+    with servers.jupyter("lab", home) as server, open_chromium() as browser:
+        context = browser.new_context(
+            viewport={"width": 1240, "height": 820}, device_scale_factor=2
+        )
+        notebook = Notebook.open(context.new_page(), server, [""])
+        notebook.use_theme("JupyterLab Light")
+        lens = show(notebook, digits("redundant"))
+        lens.choose(LAYER)
+        lens.await_layer(LAYER)
+        save(lens, "quality")
+        lens.open("Filters")
+        lens.await_gallery(LAYER)
+        lens.await_still()
+        save(lens, "filters")
+        notebook.use_theme("JupyterLab Dark")
+        lens.await_still()
+        save(lens, "filters-dark")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Narrow cells, the dark theme, full screen, and what can be taken away: Python, PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.cells import digits
+from tests.browser.lens import read_png, show
+from tests.browser.notebook import Notebook
+
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def test_narrow_cell_folds_the_rail(notebook: Notebook) -> None:
+    lens = show(notebook, digits(), "lens.layout.width = '420px'")
+    notebook.run(1)
+    expect(lens.unfold).to_be_visible()
+    expect(lens.rail).to_have_count(0)
+    inside = lens.root.evaluate("lens => lens.scrollWidth <= lens.clientWidth")
+    assert inside, "something is wider than the cell"
+    lens.choose("layer2.0.conv1")
+    lens.await_layer("layer2.0.conv1")
+    expect(lens.rail).to_have_count(0)
+    lens.open("Filters")
+    lens.await_gallery("layer2.0.conv1")
+    box = lens.root.bounding_box()
+    gallery = lens.gallery.bounding_box()
+    assert box
+    assert gallery
+    assert gallery["width"] > 200
+    assert gallery["x"] + gallery["width"] <= box["x"] + box["width"]
+
+
+def test_theme_follows_the_host(notebook: Notebook) -> None:
+    lens = show(notebook, digits(options='view="filters", layer="layer1.0.conv2"'))
+    lens.await_gallery("layer1.0.conv2")
+    light = lens.gallery_pixels()
+    notebook.use_theme("JupyterLab Dark")
+    expect(lens.root).to_have_css("color-scheme", "dark")
+    dark = lens.gallery_pixels()
+    assert np.median(light @ LUMA) > 180
+    assert np.median(dark @ LUMA) < 110, "the gallery stayed light"
+    notebook.use_theme("JupyterLab Light")
+    expect(lens.root).to_have_css("color-scheme", "light")
+    assert (lens.gallery_pixels() == light).all(), "back in the light, it is another picture"
+
+
+def test_full_screen_and_back(notebook: Notebook) -> None:
+    lens = show(notebook, digits())
+    before = lens.root.bounding_box()
+    assert before is not None
+    lens.button("Full screen").click()
+    expect(lens.button("Leave full screen")).to_be_visible()
+    notebook.page.wait_for_function(
+        "({clientHeight, clientWidth}) =>"
+        " clientHeight > innerHeight - 3 && clientWidth > innerWidth - 3",
+        arg=lens.root.element_handle(),
+    )
+    lens.choose("layer3.1.conv2")
+    lens.await_layer("layer3.1.conv2")
+    lens.button("Leave full screen").click()
+    expect(lens.button("Full screen")).to_be_visible()
+    assert lens.root.bounding_box() == before
+
+
+@pytest.mark.parametrize("view", ["Quality", "Filters"])
+def test_copied_python_runs_in_the_next_cell(notebook: Notebook, view: str) -> None:
+    lens = show(notebook, digits(options='layer="layer2.1.conv1", eps=0.05'), "")
+    lens.open(view)
+    lens.button("Copy as Python").click()
+    expect(lens.root.get_by_text("Copied")).to_be_visible()
+    code = notebook.page.evaluate("() => navigator.clipboard.readText()")
+    assert "model" in code
+    assert "0.05" in code
+    notebook.write(1, code)
+    notebook.run(1)
+    assert notebook.errors() == []
+    expect(notebook.output(1).first).to_be_visible()
+
+
+@pytest.mark.parametrize("view", ["Quality", "Filters"])
+def test_png_is_a_picture_of_the_view(notebook: Notebook, view: str, tmp_path: Path) -> None:
+    lens = show(notebook, digits(options='layer="layer2.1.conv1"'))
+    lens.open(view)
+    lens.await_layer("layer2.1.conv1")
+    with notebook.page.expect_download() as download:
+        lens.button("PNG").click()
+    assert download.value.suggested_filename == f"DigitNet_{view.lower()}_layer2.1.conv1.png"
+    download.value.save_as(tmp_path / "view.png")
+    pixels = read_png((tmp_path / "view.png").read_bytes())
+    assert pixels.shape[0] > 400
+    assert pixels.shape[1] > 900
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 60

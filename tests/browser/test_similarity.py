@@ -1,0 +1,146 @@
+"""The Similarity view: start, watch it fill, stop, resume, hover, click, read back."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Position, expect
+
+from tests.browser.lens import LensOnScreen, show
+from tests.browser.notebook import Notebook
+from tests.models import SHARED
+
+# Batches that take their time, so that there is something to stop.
+SLOW = """
+import time
+class Slowly:
+    def __init__(self, images, size):
+        self.batches = images.split(size)
+        self.drawn = 0
+    def __len__(self):
+        return len(self.batches)
+    def __iter__(self):
+        for batch in self.batches:
+            time.sleep(0.4)
+            self.drawn += 1
+            yield batch
+"""
+CIFAR = f"""
+import numpy as np, torch
+from convlens import Lens, compare
+from tests import models
+data = np.load("{SHARED}/cifar10/test_256.npz")
+images = torch.tensor(data["images"]).float() / 255
+images = (images - torch.tensor([.485, .456, .406])[:, None, None]) / torch.tensor(
+    [.229, .224, .225])[:, None, None]
+model, reference = models.trained("resnet20"), models.trained("resnet32")
+{SLOW}
+inputs = Slowly(images, 32)
+lens = Lens(model, inputs, reference, name="ResNet-20", reference_name="ResNet-32")
+first = inputs.drawn
+lens
+"""
+DIGITS = f"""
+from convlens import Lens, compare, demo
+good, redundant = demo.load(), demo.load("redundant")
+model, reference, images = good.model, redundant.model, good.images[:256]
+{SLOW}
+inputs = Slowly(images, 32)
+lens = Lens(model, inputs, reference, name="good", reference_name="redundant")
+first = inputs.drawn
+lens
+"""
+READ = """
+found = lens.result()
+plain = compare(model, images, reference, batch_size=32)
+print(lens.layer, lens.reference_layer, inputs.drawn - first, found.finished,
+      abs(found.matrix - plain.matrix).max() < 1e-6)
+"""
+VALUE = "print(f'{lens.result().value(lens.layer, lens.reference_layer):.3f}')"
+
+
+def heatmap(lens: LensOnScreen):
+    return lens.root.get_by_role("application", name="Similarity of")
+
+
+def finish(lens: LensOnScreen) -> None:
+    """Wait until no comparison is under way and none is left to resume."""
+    expect(lens.root.get_by_role("button", name="Stop: similarity")).to_have_count(0)
+    expect(lens.button("Resume")).to_have_count(0)
+
+
+@pytest.mark.parametrize("networks", ["ResNet-20 x ResNet-32", "demo"])
+def test_fills_stops_resumes_and_is_read_back(notebook: Notebook, networks: str) -> None:
+    if networks != "demo" and not (SHARED / "cifar10").is_dir():
+        pytest.skip("no shared data here")
+    lens = show(notebook, DIGITS if networks == "demo" else CIFAR, READ, VALUE)
+    lens.open("Similarity")
+    lens.button("Compare").click()
+
+    # It is there while it runs, and stops where it is.
+    expect(heatmap(lens)).to_be_visible()
+    lens.root.get_by_role("button", name="Stop").click()
+    stopped = lens.root.get_by_text(re.compile(r"stopped after \d of 8 batches"))
+    expect(stopped).to_be_visible()
+    part = lens.pixels(heatmap(lens).locator("canvas").first)
+
+    lens.button("Resume").click()
+    expect(lens.root.get_by_text(re.compile(r"7 of 8 batches"))).to_be_visible()
+    finish(lens)
+    whole = lens.pixels(heatmap(lens).locator("canvas").first)
+    assert (part != whole).any(), "the picture did not change from part to whole"
+
+    # Pointing at a cell reads it; a click chooses both layers.
+    box = heatmap(lens).bounding_box()
+    assert box
+    spot: Position = {"x": box["width"] * 0.6, "y": box["height"] * 0.4}
+    heatmap(lens).hover(position=spot)
+    tip = lens.root.locator(".cl-tip")
+    expect(tip).to_contain_text("±")
+    heatmap(lens).click(position=spot)
+    expect(lens.root.get_by_label("Chosen layers")).to_contain_text("in 8 batches of 32")
+    said = (tip.text_content() or "").split("±")[0].strip()
+    row, column, drawn, finished, alike = notebook.run(1).split()
+    assert (finished, alike) == ("True", "True")
+    assert int(drawn) == 8, "a batch was drawn twice, or left out"
+    expect(tip).to_contain_text(row)
+    expect(tip).to_contain_text(column)
+    assert float(notebook.run(2)) == pytest.approx(float(said.replace("−", "-")), abs=0.0011)
+    expect(lens.option(row)).to_have_attribute("aria-selected", "true")
+
+
+def test_switching_the_measure_that_needs_another_run_says_so_by_filling_again(
+    notebook: Notebook,
+) -> None:
+    lens = show(
+        notebook,
+        DIGITS.replace("time.sleep(0.4)", "pass"),
+        "print(lens.measure, lens.result().measure)",
+    )
+    lens.open("Similarity")
+    lens.button("Compare").click()
+    expect(heatmap(lens)).to_be_visible()
+    finish(lens)
+    lens.root.get_by_role("combobox", name="Measure").select_option("procrustes")
+    expect(lens.root.get_by_label("Measure").get_by_text("0 = same").first).to_be_visible()
+    finish(lens)
+    assert notebook.run(1) == "procrustes procrustes"
+
+
+def test_without_inputs_the_view_says_what_to_pass(notebook: Notebook) -> None:
+    lens = show(notebook, "from convlens import Lens, demo\nLens(demo.load().model)")
+    lens.open("Similarity")
+    expect(lens.root.get_by_text("inputs=").first).to_be_visible()
+
+
+def test_refusal_of_the_kernel_is_said_in_the_view_and_the_lens_goes_on(
+    notebook: Notebook,
+) -> None:
+    few = DIGITS.replace("good.images[:256]", "good.images[:3]")
+    lens = show(notebook, few, "print(lens.layer)")
+    lens.open("Similarity")
+    lens.button("Compare").click()
+    expect(lens.root.get_by_text("at least 4 samples").first).to_be_visible()
+    lens.choose("layer1.0.conv1")
+    assert notebook.run(1) == "layer1.0.conv1"
