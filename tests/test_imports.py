@@ -28,7 +28,7 @@ LEVELS = (
     # Model access: what stands in a model, and what its weights really are.
     {"activations", "forms", "graphs", "inputs", "layer", "layers", "tensors", "tree"}
     | {"untouched", "weights"},
-    {"choices", "plotting"},
+    {"choices", "parameters", "plotting"},
     # Analyses, each of them and what it is made of; the demo is made with none of them.
     {"demo", "distribution", "filters", "measures", "orthogonality", "quality"}
     | {"randomness", "scores", "similarity", "verdict"},

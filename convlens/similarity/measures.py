@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,10 +9,11 @@ from typing import Any, Literal
 from torch import Tensor
 
 from convlens.errors import ArgumentError, nearest
+from convlens.parameters import Parameter, fill_in
 from convlens.similarity import profiles
 from convlens.similarity.profiles import Factor, Sample
 
-__all__ = ["MEASURES", "Measure", "Parameter", "Reduce", "find_measure"]
+__all__ = ["MEASURES", "Measure", "Reduce", "find_measure"]
 
 Reduce = Literal["flatten", "mean", "positions"]
 Invariance = Literal["units", "scale", "samples", "translation", "rotation", "linear"]
@@ -21,64 +21,6 @@ Values = Mapping[str, Any]
 Profile = Tensor | Factor
 # Both matrices are (rows, columns); the second where a measure has two directions.
 Combined = tuple[Tensor, Tensor | None]
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A parameter of a measure, with what a form needs to ask for it.
-
-    Attributes
-    ----------
-    name, help
-        As in Python; what it does, in one sentence.
-    kind
-        "float", "bool" or "choice".
-    default
-        The value where none is given.
-    low, high
-        Of a float: `low` itself is excluded, `high` is included.
-    choices
-        Of a choice.
-    """
-
-    name: str
-    kind: Literal["float", "bool", "choice"]
-    default: float | bool | str
-    help: str
-    low: float = 0.0
-    high: float = math.inf
-    choices: tuple[str, ...] = ()
-
-    def check(self, value: Any) -> float | bool | str:
-        """Return `value` as this parameter takes it, or say what it takes."""
-        if self.kind == "bool" and isinstance(value, bool):
-            return value
-        if self.kind == "choice" and value in self.choices:
-            return value
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if self.kind == "float" and number and self.low < value <= self.high:
-            return float(value)
-        if self.kind == "float":
-            top = "" if math.isinf(self.high) else f" and at most {self.high:g}"
-            expected = f"a number above {self.low:g}{top}"
-        elif self.kind == "bool":
-            expected = "True or False"
-        else:
-            expected = " or ".join(repr(choice) for choice in self.choices)
-        hint = nearest(value, self.choices)
-        raise ArgumentError(f"{self.name} is {value!r}; it must be {expected}.{hint}")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the declaration for a form; an open range is None."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "default": self.default,
-            "help": self.help,
-            "low": self.low if self.kind == "float" else None,
-            "high": self.high if self.kind == "float" and math.isfinite(self.high) else None,
-            "choices": list(self.choices),
-        }
 
 
 @dataclass(frozen=True)
@@ -129,18 +71,7 @@ class Measure:
 
     def values(self, given: Values) -> dict[str, Any]:
         """Return every parameter's value, defaults filled in, those given checked."""
-        known = {parameter.name: parameter for parameter in self.parameters}
-        for name in given:
-            if name not in known:
-                takes = ", ".join(known) or "no parameters"
-                raise ArgumentError(
-                    f"{self.name} has no parameter {name!r}; it takes {takes}."
-                    f"{nearest(name, known)}"
-                )
-        return {
-            name: parameter.check(given.get(name, parameter.default))
-            for name, parameter in known.items()
-        }
+        return fill_in(self.name, self.parameters, given)
 
     def kernel_of(self, values: Values) -> str:
         """Return the kernel that it needs with these parameters."""

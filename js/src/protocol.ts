@@ -53,13 +53,13 @@ export interface Structure {
   offline: boolean;
 }
 
-/** A parameter of a measure, declared in Python. */
+/** A parameter of a measure or method, declared in Python. */
 export interface Parameter {
   name: string;
-  kind: "float" | "bool" | "choice";
+  kind: "float" | "int" | "bool" | "choice";
   default: Setting;
   help: string;
-  /** A float lies above `low`, and is `high` at most. */
+  /** A float lies above `low`, an int may be `low`; both are `high` at most. */
   low: number | null;
   high: number | null;
   choices: string[];
