@@ -16,6 +16,7 @@ from scripts.browser import ADVICE, find_browser
 from tests.browser import servers
 from tests.browser.chromium import open_chromium
 from tests.browser.notebook import Notebook
+from tests.browser.patience import SECONDS
 from tests.browser.servers import IPYKERNEL_6, ROOT, Server
 
 ARTIFACTS = Path(os.environ.get("CONVLENS_ARTIFACTS", ROOT / ".cache" / "artifacts"))
@@ -31,7 +32,7 @@ if "convlens" in sys.modules:
 get_ipython().run_line_magic("reset", "-f")
 """
 FAILED = pytest.StashKey[bool]()
-expect.set_options(timeout=15_000)  # two cores, shared with the kernel and the server
+expect.set_options(timeout=SECONDS * 1000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -96,7 +97,7 @@ class Window:
     @classmethod
     def open(cls, browser: Browser) -> Window:
         window = cls(browser.new_context(viewport={"width": 1280, "height": 900}))
-        window.context.set_default_timeout(30_000)
+        window.context.set_default_timeout(SECONDS * 1000)
         window.context.grant_permissions(["clipboard-read", "clipboard-write"])
         window.context.on("request", window._note)
         return window

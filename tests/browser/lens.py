@@ -12,6 +12,7 @@ from matplotlib import image
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.notebook import Notebook
+from tests.browser.patience import eventually
 
 # Whether the figures below the chart are those of the chosen layer, and no skeleton.
 DISTRIBUTION = """lens => {
@@ -120,7 +121,11 @@ class LensOnScreen:
         expect(self.gallery).to_have_attribute("aria-busy", "false")
 
     def await_still(self) -> None:
-        """Wait until the gallery has come to rest after a zoom or a move."""
+        """Wait until the gallery has come to rest.
+
+        That is not yet what a click asked for where that takes the kernel or the theme: what is
+        compared after a click belongs into `eventually`.
+        """
         steady = """async gallery => {
             const frame = () => new Promise(requestAnimationFrame);
             const picture = () => gallery.querySelector('canvas').toDataURL();
@@ -141,12 +146,46 @@ class LensOnScreen:
         url = canvas.evaluate("canvas => canvas.toDataURL('image/png')")
         return read_png(base64.b64decode(url.split(",")[1]))
 
+    def await_bars(self) -> None:
+        """Wait until the chart of the Quality view shows more than a few plain areas."""
+
+        def check() -> None:
+            colours = np.unique(self.chart_pixels().reshape(-1, 3), axis=0)
+            assert len(colours) > 10, "no bars are drawn"
+
+        eventually(self.page, check)
+
+    def chart_pixels_at_rest(self) -> npt.NDArray[np.float64]:
+        """Return the chart as soon as it has stayed the same for half a second."""
+        known = self.chart_pixels()
+
+        def check() -> None:
+            nonlocal known
+            self.page.wait_for_timeout(500)
+            before, known = known, self.chart_pixels()
+            assert np.array_equal(before, known), "the chart changes without end"
+
+        eventually(self.page, check)
+        return known
+
     def gallery_pixels(self) -> npt.NDArray[np.float64]:
         self.await_still()
         return self.pixels(self.gallery.locator("canvas"))
 
     def chart_pixels(self) -> npt.NDArray[np.float64]:
         return self.pixels(self.chart.locator("canvas"))
+
+    def copied(self) -> str:
+        """Press "Copy as Python" and return what is in the clipboard then."""
+        self.page.evaluate("() => navigator.clipboard.writeText('')")
+        self.button("Copy as Python").click()
+
+        def text() -> str:
+            found = self.page.evaluate("() => navigator.clipboard.readText()")
+            assert found, "nothing was copied"
+            return found
+
+        return eventually(self.page, text)
 
     def notice(self, text: str) -> Locator:
         """Return the line above the view that says `text`."""

@@ -9,6 +9,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Locator, Page
 
+from tests.browser.patience import eventually
 from tests.browser.servers import Server
 
 KERNEL_SECONDS = 120
@@ -66,6 +67,17 @@ class Notebook:
             index,
         )
         return self.text(index)
+
+    def await_text(self, index: int, text: str) -> None:
+        """Run a cell again and again until it prints `text`.
+
+        What is clicked reaches ipykernel 7 by another way than cells do, and may be overtaken.
+        """
+
+        def check() -> None:
+            assert self.run(index) == text
+
+        eventually(self.page, check)
 
     def start(self, index: int) -> None:
         """Run a cell and come back before it ends."""
@@ -130,6 +142,19 @@ class Notebook:
             "() => window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status"
             " === 'idle'",
             timeout=KERNEL_SECONDS * 1000,
+        )
+
+    def await_subshell(self) -> None:
+        """Wait until JupyterLab has a way of its own into the kernel for the widgets shown.
+
+        It opens one only after a widget is on the page, and tells nobody.
+        """
+        self.page.wait_for_function(
+            f"""() => {{
+                {PANEL}
+                const comms = [...panel.sessionContext.session.kernel._comms.values()];
+                return comms.length > 0 && comms.every(comm => comm.subshellId);
+            }}"""
         )
 
     def interrupt(self) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 IPYKERNEL_6 = ROOT / ".cache" / "ipykernel6"
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 @dataclass(frozen=True)

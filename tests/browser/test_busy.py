@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -10,26 +11,28 @@ from playwright.sync_api import Page, expect
 from tests.browser.cells import READ, digits
 from tests.browser.lens import LensOnScreen, show
 from tests.browser.notebook import Notebook
+from tests.browser.patience import eventually
 from tests.browser.servers import Server
 
-SLEEPS = "import time\ntime.sleep(10)\nprint('done')"
-TRAINS = """
+# Each goes on until the file is there, so that a slow machine has all the time it needs.
+BUSY = """
 import time, torch
+from pathlib import Path
 net = torch.nn.Conv2d(16, 16, 3); x = torch.randn(8, 16, 24, 24)
-end = time.monotonic() + 10
-while time.monotonic() < end:
-    net(x).square().mean().backward()
+step, end = 0, time.monotonic() + 200
+print("begun", flush=True)
+while time.monotonic() < end and not Path({gate!r}).exists():
+    step += 1
+    {deed}
 """
-SETS = """
-import time
-for step in range(100):
-    lens.layer = f"layer2.{step % 2}.conv1"
-    time.sleep(0.1)
-"""
+DEEDS = {
+    "sleeps": "time.sleep(1)",
+    "trains": "net(x).square().mean().backward()",
+    "sets traits": 'lens.layer = f"layer2.{step % 2}.conv1"; time.sleep(0.1)',
+}
 
-
-SUBSHELL_MS = 1500
-"""JupyterLab opens a second way into the kernel for a widget only after it is shown."""
+SECOND_HELLO_MS = 1500
+"""A Lens greets the kernel again a second after it is shown: by then in the second way into it."""
 
 LATE = """() => {
     const {kernel} = window.jupyterapp.shell.currentWidget.sessionContext.session;
@@ -39,6 +42,21 @@ LATE = """() => {
         return {done: create(...given).done.then(late)};
     };
 }"""
+
+
+def busy(deed: str, gate: Path) -> str:
+    """Return a cell that runs until `gate` exists."""
+    return BUSY.replace("{gate!r}", repr(str(gate))).replace("{deed}", DEEDS[deed])
+
+
+def begin(notebook: Notebook, cell: int) -> None:
+    """Start a cell of `busy`, and come back when the kernel is in it."""
+    notebook.start(cell)
+
+    def check() -> None:
+        assert "begun" in notebook.text(cell)
+
+    eventually(notebook.page, check)
 
 
 def check_clicks_are_answered(notebook: Notebook, lens: LensOnScreen, cell: int) -> None:
@@ -57,21 +75,22 @@ def check_clicks_are_answered(notebook: Notebook, lens: LensOnScreen, cell: int)
     lens.open("Quality")
     lens.eps.focus()
     lens.eps.press("ArrowRight")
-    lens.root.page.wait_for_timeout(50)
+    expect(lens.eps).not_to_have_attribute("aria-valuetext", "1 %")
     expect(lens.verdict).to_have_attribute("aria-busy", "false")
     still_running("a move of eps")
     expect(lens.root.get_by_text("kernel busy")).to_have_count(0)
 
 
-@pytest.mark.parametrize("busy", [SLEEPS, TRAINS, SETS], ids=["sleeps", "trains", "sets traits"])
-def test_clicks_are_answered_while_a_cell(notebook: Notebook, busy: str) -> None:
-    lens = show(notebook, digits(), busy, READ)
+@pytest.mark.parametrize("deed", list(DEEDS))
+def test_clicks_are_answered_while_a_cell(notebook: Notebook, deed: str, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    lens = show(notebook, digits(), busy(deed, gate), READ)
     lens.await_distribution()
-    notebook.page.wait_for_timeout(SUBSHELL_MS)
-    notebook.start(1)
-    notebook.page.wait_for_timeout(300)
+    notebook.await_subshell()
+    notebook.page.wait_for_timeout(SECOND_HELLO_MS)
+    begin(notebook, 1)
     try:
-        if busy is SETS:
+        if deed == "sets traits":
             # Its own choice goes on: a click changes nothing for long, but must not queue.
             lens.open("Filters")
             expect(lens.gallery).to_have_attribute("aria-busy", "false")
@@ -84,7 +103,7 @@ def test_clicks_are_answered_while_a_cell(notebook: Notebook, busy: str) -> None
         else:
             check_clicks_are_answered(notebook, lens, 1)
     finally:
-        notebook.interrupt()
+        gate.touch()
         notebook.finish(1)
     view, _, _, eps = notebook.run(2).split()
     assert view == "quality"
@@ -92,34 +111,42 @@ def test_clicks_are_answered_while_a_cell(notebook: Notebook, busy: str) -> None
 
 
 def test_clicks_are_answered_where_the_way_into_the_kernel_opened_late(
-    page: Page, lab: Server
+    page: Page, lab: Server, tmp_path: Path
 ) -> None:
-    notebook = Notebook.open(page, lab, [digits(), SLEEPS], name="late.ipynb")
+    gate = tmp_path / "gate"
+    cells = [digits(), busy("sleeps", gate)]
+    notebook = Notebook.open(page, lab, cells, name="late.ipynb")
     page.evaluate(LATE)
     notebook.run(0)
     lens = LensOnScreen(notebook.output(0))
     lens.await_measured()
-    page.wait_for_timeout(SUBSHELL_MS)
-    notebook.start(1)
-    page.wait_for_timeout(300)
-    check_clicks_are_answered(notebook, lens, 1)
+    notebook.await_subshell()
+    page.wait_for_timeout(SECOND_HELLO_MS)
+    begin(notebook, 1)
+    try:
+        check_clicks_are_answered(notebook, lens, 1)
+    finally:
+        gate.touch()
 
 
 def test_ipykernel_6_says_that_it_is_busy_and_answers_after(
-    page: Page, lab: Server, ipykernel6: str
+    page: Page, lab: Server, ipykernel6: str, tmp_path: Path
 ) -> None:
-    cells = [digits(), "import time; time.sleep(4)", READ]
+    gate = tmp_path / "gate"
+    cells = [digits(), busy("sleeps", gate), READ]
     notebook = Notebook.open(page, lab, cells, name="busy6.ipynb", kernel=ipykernel6)
     notebook.run(0)
     lens = LensOnScreen(notebook.output(0))
     lens.await_measured()
-    notebook.start(1)
-    page.wait_for_timeout(300)
-    lens.choose("layer3.1.conv1")
-    expect(lens.root.get_by_role("status").filter(has_text="kernel busy")).to_be_visible()
-    assert notebook.is_running(1)
-    expect(lens.option("layer3.1.conv1")).to_have_attribute("aria-selected", "true")
-    notebook.finish(1)
+    begin(notebook, 1)
+    try:
+        lens.choose("layer3.1.conv1")
+        expect(lens.root.get_by_role("status").filter(has_text="kernel busy")).to_be_visible()
+        assert notebook.is_running(1)
+        expect(lens.option("layer3.1.conv1")).to_have_attribute("aria-selected", "true")
+    finally:
+        gate.touch()
+        notebook.finish(1)
     lens.await_distribution()
     expect(lens.root.get_by_text(re.compile("kernel busy"))).to_have_count(0)
     assert notebook.run(2).split()[1] == "layer3.1.conv1"

@@ -15,6 +15,7 @@ from tests.browser.cells import READ, digits, trained
 from tests.browser.grid import Grid, find_grid, taps_of
 from tests.browser.lens import LensOnScreen, show
 from tests.browser.notebook import Notebook
+from tests.browser.patience import eventually
 
 Pixels = npt.NDArray[np.float64]
 # No filter is so sparse that an outline would cover gaps.
@@ -53,9 +54,13 @@ def test_pixels_are_the_weights(notebook: Notebook, name: str, layer: str, theme
     notebook.use_theme(theme)
     lens = show(notebook, trained(name, f'{GALLERY}, layer="{layer}"'))
     lens.await_gallery(layer)
-    grid, limit = grid_on_screen(lens, theme)
-    assert (len(grid.rows), len(grid.columns)) == weights.shape[:2]
-    check_colours(taps_of(grid, 3, 3), weights, limit, GROUND[theme])
+
+    def check() -> None:
+        grid, limit = grid_on_screen(lens, theme)
+        assert (len(grid.rows), len(grid.columns)) == weights.shape[:2]
+        check_colours(taps_of(grid, 3, 3), weights, limit, GROUND[theme])
+
+    eventually(notebook.page, check)
 
 
 def test_sorted_by_norm_is_a_flow_of_the_largest_first(notebook: Notebook) -> None:
@@ -64,12 +69,16 @@ def test_sorted_by_norm_is_a_flow_of_the_largest_first(notebook: Notebook) -> No
     lens = show(notebook, trained("resnet20", f'{GALLERY}, layer="{layer}"'), "print(lens.sort)")
     lens.await_gallery(layer)
     lens.pick("Order", "norm")
-    grid, limit = grid_on_screen(lens, "JupyterLab Light")
     order = np.argsort(-np.linalg.norm(weights, axis=(1, 2)), kind="stable")
-    full = len(weights) // len(grid.columns)
-    shown = taps_of(grid, 3, 3)[:full].reshape(-1, 3, 3, 3)
-    check_colours(shown, weights[order][: len(shown)], limit, GROUND["JupyterLab Light"])
-    assert notebook.run(1) == "norm"
+
+    def check() -> None:
+        grid, limit = grid_on_screen(lens, "JupyterLab Light")
+        full = len(weights) // len(grid.columns)
+        shown = taps_of(grid, 3, 3)[:full].reshape(-1, 3, 3, 3)
+        check_colours(shown, weights[order][: len(shown)], limit, GROUND["JupyterLab Light"])
+
+    eventually(notebook.page, check)
+    notebook.await_text(1, "norm")
 
 
 def test_zero_is_the_ground(notebook: Notebook) -> None:
@@ -78,10 +87,14 @@ def test_zero_is_the_ground(notebook: Notebook) -> None:
     notebook.run(1)
     lens.await_gallery("layer1.0.conv2")
     expect(lens.findings).to_contain_text("Output 3 is dead")
-    grid, _ = grid_on_screen(lens, "JupyterLab Light")
-    row = taps_of(grid, 3, 3)[3]
-    assert np.ptp(row.reshape(-1, 3), axis=0).max() == 0, "zeros differ in colour"
-    assert np.abs(row - 255).max() < 14, "zero is not the ground's colour"
+
+    def check() -> None:
+        grid, _ = grid_on_screen(lens, "JupyterLab Light")
+        row = taps_of(grid, 3, 3)[3]
+        assert np.ptp(row.reshape(-1, 3), axis=0).max() == 0, "zeros differ in colour"
+        assert np.abs(row - 255).max() < 14, "zero is not the ground's colour"
+
+    eventually(notebook.page, check)
 
 
 def test_filter_scale_gives_each_filter_the_full_range(notebook: Notebook) -> None:
@@ -90,10 +103,14 @@ def test_filter_scale_gives_each_filter_the_full_range(notebook: Notebook) -> No
     lens = show(notebook, trained("resnet32", f'{GALLERY}, layer="{layer}"'), "print(lens.scale)")
     lens.await_gallery(layer)
     lens.pick("Scale of colours", "filter")
-    grid = find_grid(lens.gallery_pixels(), GROUND["JupyterLab Light"])
     own = weights / np.abs(weights).max((2, 3), keepdims=True)
-    check_colours(taps_of(grid, 3, 3), own, 1.0, GROUND["JupyterLab Light"])
-    assert notebook.run(1) == "filter"
+
+    def check() -> None:
+        grid = find_grid(lens.gallery_pixels(), GROUND["JupyterLab Light"])
+        check_colours(taps_of(grid, 3, 3), own, 1.0, GROUND["JupyterLab Light"])
+
+    eventually(notebook.page, check)
+    notebook.await_text(1, "filter")
 
 
 def test_wheel_zooms_about_the_pointer_and_fit_goes_back(notebook: Notebook) -> None:
@@ -115,26 +132,38 @@ def test_wheel_zooms_about_the_pointer_and_fit_goes_back(notebook: Notebook) -> 
         notebook.page.wait_for_timeout(30)
     lens.await_still()
     expect(lens.card).to_contain_text(f"out {out}, in {inp}")
-    near = lens.gallery_pixels()
-    # What was under the pointer still is, larger: a patch about it has one tap's colour.
-    px, py = round(x - box["x"]), round(y - box["y"])
-    patch = near[py - 4 : py + 5, px - 4 : px + 5].reshape(-1, 3)
-    assert np.ptp(patch, axis=0).max() == 0, "the tap did not grow"
     middle = weights[out, inp, 1, 1]
     assert abs(middle) > 0.1 * limit
-    assert np.sign(patch[0, 0] - patch[0, 2]) == np.sign(middle), "another tap is there"
+    px, py = round(x - box["x"]), round(y - box["y"])
+
+    def zoomed() -> Pixels:
+        near = lens.gallery_pixels()
+        # What was under the pointer still is, larger: a patch about it has one tap's colour.
+        patch = near[py - 4 : py + 5, px - 4 : px + 5].reshape(-1, 3)
+        assert np.ptp(patch, axis=0).max() == 0, "the tap did not grow"
+        assert np.sign(patch[0, 0] - patch[0, 2]) == np.sign(middle), "another tap is there"
+        return near
+
+    near = eventually(notebook.page, zoomed)
 
     mouse.move(box["x"] + 300, box["y"] + 300)
     mouse.down()
     mouse.move(box["x"] + 220, box["y"] + 240, steps=4)
     mouse.up()
-    lens.await_still()
-    assert np.abs(lens.gallery_pixels() - near).max() > 30, "dragging did not move the picture"
+
+    def dragged() -> None:
+        assert np.abs(lens.gallery_pixels() - near).max() > 30, "dragging did not move the picture"
+
+    eventually(notebook.page, dragged)
     assert notebook.run(1).split()[2] == "None", "a drag is not a click"
 
     lens.root.get_by_role("button", name="Show all").click()
     mouse.move(0, 0)
-    assert np.abs(lens.gallery_pixels() - whole).max() == 0, "fit did not bring the whole back"
+
+    def back() -> None:
+        assert np.abs(lens.gallery_pixels() - whole).max() == 0, "fit did not bring the whole back"
+
+    eventually(notebook.page, back)
 
 
 def test_card_shows_the_values_of_the_filter_pointed_at(notebook: Notebook) -> None:

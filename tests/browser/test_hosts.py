@@ -21,7 +21,7 @@ def test_notebook_7(page: Page, notebook7: Server) -> None:
     lens.await_measured()
     lens.choose("layer2.1.conv1")
     lens.await_layer("layer2.1.conv1")
-    assert notebook.run(1) == "quality layer2.1.conv1 None 0.01"
+    notebook.await_text(1, "quality layer2.1.conv1 None 0.01")
 
 
 def test_marimo(page: Page, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 from tests.browser.cells import READ, digits
 from tests.browser.lens import LensOnScreen, show
 from tests.browser.notebook import Notebook
+from tests.browser.patience import eventually
 
 FOCUSED = """lens => {
     let root = lens.getRootNode();
@@ -56,14 +57,20 @@ def test_keys_alone_choose_layer_view_eps_and_filter(notebook: Notebook) -> None
     expect(lens.card).not_to_have_text(before, use_inner_text=True)
     whole = lens.gallery_pixels()
     keyboard.press("+")
-    lens.await_still()
-    assert (lens.gallery_pixels() != whole).any(), "+ did not zoom"
+
+    def zoomed() -> None:
+        assert (lens.gallery_pixels() != whole).any(), "+ did not zoom"
+
+    eventually(notebook.page, zoomed)
     keyboard.press("Home")
 
-    view, layer, channel, eps = notebook.run(1).split()
-    assert (view, layer) == ("filters", "layer3.1.conv1")
-    assert channel != "None"
-    assert float(eps) > 0.01
+    def told() -> None:
+        view, layer, channel, eps = notebook.run(1).split()
+        assert (view, layer) == ("filters", "layer3.1.conv1")
+        assert channel != "None"
+        assert float(eps) > 0.01
+
+    eventually(notebook.page, told)
 
 
 def test_keys_do_not_reach_the_notebook(notebook: Notebook) -> None:

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from tests.browser.cells import digits
 from tests.browser.lens import read_png, show
 from tests.browser.notebook import Notebook
+from tests.browser.patience import eventually
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -20,19 +21,27 @@ def test_narrow_cell_folds_the_rail(notebook: Notebook) -> None:
     notebook.run(1)
     expect(lens.unfold).to_be_visible()
     expect(lens.rail).to_have_count(0)
-    inside = lens.root.evaluate("lens => lens.scrollWidth <= lens.clientWidth")
-    assert inside, "something is wider than the cell"
+
+    def inside() -> None:
+        fits = lens.root.evaluate("lens => lens.scrollWidth <= lens.clientWidth")
+        assert fits, "something is wider than the cell"
+
+    eventually(notebook.page, inside)
     lens.choose("layer2.0.conv1")
     lens.await_layer("layer2.0.conv1")
     expect(lens.rail).to_have_count(0)
     lens.open("Filters")
     lens.await_gallery("layer2.0.conv1")
-    box = lens.root.bounding_box()
-    gallery = lens.gallery.bounding_box()
-    assert box
-    assert gallery
-    assert gallery["width"] > 200
-    assert gallery["x"] + gallery["width"] <= box["x"] + box["width"]
+
+    def fits() -> None:
+        box = lens.root.bounding_box()
+        gallery = lens.gallery.bounding_box()
+        assert box
+        assert gallery
+        assert gallery["width"] > 200
+        assert gallery["x"] + gallery["width"] <= box["x"] + box["width"]
+
+    eventually(notebook.page, fits)
 
 
 def test_theme_follows_the_host(notebook: Notebook) -> None:
@@ -41,12 +50,19 @@ def test_theme_follows_the_host(notebook: Notebook) -> None:
     light = lens.gallery_pixels()
     notebook.use_theme("JupyterLab Dark")
     expect(lens.root).to_have_css("color-scheme", "dark")
-    dark = lens.gallery_pixels()
     assert np.median(light @ LUMA) > 180
-    assert np.median(dark @ LUMA) < 110, "the gallery stayed light"
+
+    def darkened() -> None:
+        assert np.median(lens.gallery_pixels() @ LUMA) < 110, "the gallery stayed light"
+
+    eventually(notebook.page, darkened)
     notebook.use_theme("JupyterLab Light")
     expect(lens.root).to_have_css("color-scheme", "light")
-    assert (lens.gallery_pixels() == light).all(), "back in the light, it is another picture"
+
+    def back() -> None:
+        assert (lens.gallery_pixels() == light).all(), "back in the light, it is another picture"
+
+    eventually(notebook.page, back)
 
 
 def test_full_screen_and_back(notebook: Notebook) -> None:
@@ -64,16 +80,19 @@ def test_full_screen_and_back(notebook: Notebook) -> None:
     lens.await_layer("layer3.1.conv2")
     lens.button("Leave full screen").click()
     expect(lens.button("Full screen")).to_be_visible()
-    assert lens.root.bounding_box() == before
+
+    def back() -> None:
+        assert lens.root.bounding_box() == before
+
+    eventually(notebook.page, back)
 
 
 @pytest.mark.parametrize("view", ["Quality", "Filters"])
 def test_copied_python_runs_in_the_next_cell(notebook: Notebook, view: str) -> None:
     lens = show(notebook, digits(options='layer="layer2.1.conv1", eps=0.05'), "")
     lens.open(view)
-    lens.button("Copy as Python").click()
-    expect(lens.root.get_by_text("Copied")).to_be_visible()
-    code = notebook.page.evaluate("() => navigator.clipboard.readText()")
+    expect(lens.tab(view)).to_have_attribute("aria-selected", "true")
+    code = lens.copied()
     assert "model" in code
     assert "0.05" in code
     notebook.write(1, code)

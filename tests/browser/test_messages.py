@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from tests.browser.cells import digits
 from tests.browser.lens import LensOnScreen, show
 from tests.browser.notebook import Notebook
+from tests.browser.patience import eventually
 
 # One weight in many layers: long to measure, and no more memory than one layer.
 BIG = """
@@ -71,14 +72,18 @@ def test_malformed_messages_leave_the_lens_alive(notebook: Notebook, method: str
     assert notebook.run(2) == "conv1 0.01 False"
     lens.choose("layer3.1.conv1")
     lens.await_layer("layer3.1.conv1")
-    assert notebook.run(2) == "layer3.1.conv1 0.01 False"
+    notebook.await_text(2, "layer3.1.conv1 0.01 False")
 
 
 def test_nan_weights_are_marked_and_the_rest_is_shown(notebook: Notebook) -> None:
     lens = show(notebook, NAN)
     lens.await_gallery("layer2.0.conv2")
     expect(lens.findings).to_contain_text("1 filter holds NaN or infinite weights")
-    assert len({tuple(p) for p in lens.gallery_pixels().reshape(-1, 3).tolist()}) > 100
+
+    def drawn() -> None:
+        assert len({tuple(p) for p in lens.gallery_pixels().reshape(-1, 3).tolist()}) > 100
+
+    eventually(notebook.page, drawn)
     expect(lens.option("layer2.0.conv2")).to_contain_text("NaN")
     lens.open("Quality")
     expect(lens.verdict).to_contain_text("NaN")

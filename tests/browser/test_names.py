@@ -41,7 +41,7 @@ def check(lens: LensOnScreen) -> None:
 def test_hostile_names_do_no_harm_in_a_notebook(notebook: Notebook) -> None:
     lens = show(notebook, CELL, "print(lens.layer)")
     check(lens)
-    assert notebook.run(1) == LAYERS[-1]
+    notebook.await_text(1, LAYERS[-1])
 
 
 def test_copied_python_names_a_hostile_layer_right(notebook: Notebook) -> None:
@@ -50,8 +50,7 @@ def test_copied_python_names_a_hostile_layer_right(notebook: Notebook) -> None:
     for index, layer in enumerate(LAYERS):
         lens.rail.get_by_role("option").nth(index).click()
         expect(lens.status).to_contain_text(layer)
-        lens.button("Copy as Python").click()
-        code = notebook.page.evaluate("() => navigator.clipboard.readText()")
+        code = lens.copied()
         before, plot, _ = code.partition("filters.plot")
         assert plot
         notebook.write(1, f"{before}lens.layer == {layer!r} and filters.weights.shape")

@@ -12,6 +12,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from convlens import Lens, demo
 from tests.browser.lens import LensOnScreen
+from tests.browser.patience import eventually
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_both_views_answer_clicks(offline: Page, lens: Lens, tmp_path: Path) -> 
     shown.await_distribution()
     shown.choose("layer3.0.conv1")
     shown.await_layer("layer3.0.conv1")
-    assert len(np.unique(shown.chart_pixels().reshape(-1, 3), axis=0)) > 10, "no bars are drawn"
+    shown.await_bars()
     expect(shown.verdict).not_to_have_text("")
     shown.open("Filters")
     shown.await_gallery("layer3.0.conv1")
@@ -49,7 +50,11 @@ def test_both_views_answer_clicks(offline: Page, lens: Lens, tmp_path: Path) -> 
     shown.await_gallery("layer2.0.conv2")
     shown.pick("Order", "cluster")
     expect(shown.root.get_by_text("finding clusters")).to_have_count(0)
-    assert len(np.unique(shown.gallery_pixels().reshape(-1, 3), axis=0)) > 50
+
+    def drawn() -> None:
+        assert len(np.unique(shown.gallery_pixels().reshape(-1, 3), axis=0)) > 50
+
+    eventually(offline, drawn)
     expect(shown.root.get_by_role("alert")).to_have_count(0)
 
 

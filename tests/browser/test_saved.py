@@ -7,7 +7,6 @@ from collections.abc import Generator
 from shutil import copy
 
 import nbformat
-import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -64,9 +63,9 @@ def test_saved_quickstart_is_small_and_shows_its_lenses_when_reopened(
     expect(page.locator("section.convlens")).to_have_count(2)
     for lens, figure in zip(shown_lenses(page), figures, strict=True):
         lens.await_measured()
-        assert lens.status.text_content() == figure
+        expect(lens.status).to_have_text(figure or "")
         expect(lens.notice("The kernel is gone")).to_be_visible()
         lens.open("Quality")
-        assert len(np.unique(lens.chart_pixels().reshape(-1, 3), axis=0)) > 10, "no bars"
+        lens.await_bars()
         lens.choose("layer2.1.conv1")
         expect(lens.status).to_contain_text("layer2.1.conv1")

@@ -10,13 +10,6 @@ from tests.browser.cells import READ, digits, trained
 from tests.browser.lens import show
 from tests.browser.notebook import Notebook
 
-SETS = """
-lens.view = "filters"
-lens.layer = "layer3.1.conv2"
-lens.channel = 7
-lens.sort = "norm"
-"""
-
 
 @pytest.mark.parametrize(("name", "layers"), [("resnet20", 20), ("resnet32", 32)])
 def test_real_network_answers_every_click(notebook: Notebook, name: str, layers: int) -> None:
@@ -27,13 +20,13 @@ def test_real_network_answers_every_click(notebook: Notebook, name: str, layers:
     lens.choose("layer2.1.conv2")
     lens.await_layer("layer2.1.conv2")
     expect(lens.status).to_contain_text("32 × 32 filters of 3 × 3")
-    assert notebook.run(1) == "quality layer2.1.conv2 None 0.01"
+    notebook.await_text(1, "quality layer2.1.conv2 None 0.01")
 
     lens.open("Filters")
     lens.await_layer("layer2.1.conv2")
     lens.choose("layer1.0.conv1")
     lens.await_layer("layer1.0.conv1")
-    assert notebook.run(1) == "filters layer1.0.conv1 None 0.01"
+    notebook.await_text(1, "filters layer1.0.conv1 None 0.01")
 
 
 def test_click_on_bar_selects_layer(notebook: Notebook) -> None:
@@ -42,12 +35,13 @@ def test_click_on_bar_selects_layer(notebook: Notebook) -> None:
     assert box
     # The bars end left of the words beside the guide lines: well inside there are only bars.
     lens.chart.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    expect(lens.option("conv1")).to_have_attribute("aria-selected", "false")
     chosen = lens.chart.get_attribute("aria-valuetext")
     assert chosen is not None
     layer = chosen.split(",")[0]
     assert layer != "conv1"
     expect(lens.option(layer)).to_have_attribute("aria-selected", "true")
-    assert notebook.run(1) == f"quality {layer} None 0.01"
+    notebook.await_text(1, f"quality {layer} None 0.01")
 
 
 def test_click_on_filter_selects_its_output(notebook: Notebook) -> None:
@@ -58,7 +52,7 @@ def test_click_on_filter_selects_its_output(notebook: Notebook) -> None:
     words = lens.card.get_by_role("heading").inner_text()
     out = int(words.split("out ")[1].split(",")[0])
     expect(lens.findings).to_contain_text(f"Output {out} of 24 is chosen.")
-    assert notebook.run(1) == f"filters layer2.0.conv2 {out} 0.01"
+    notebook.await_text(1, f"filters layer2.0.conv2 {out} 0.01")
 
 
 def test_cell_sets_what_is_shown(notebook: Notebook) -> None:
