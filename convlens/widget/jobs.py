@@ -2,7 +2,8 @@
 
 A job is a generator that yields between steps of a few milliseconds to a few tens of them.
 The worker advances the most urgent job by one step at a time, so that a click is answered
-in the middle of a long measurement, and a cancelled job ends at its next step.
+in the middle of a long measurement, and a cancelled job ends at its next step. Jobs that are
+equally urgent share the time, so that what is watched together fills in together.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
+import time
 import weakref
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -40,6 +42,17 @@ class Job:
     # parent than the click's, the next click queues behind the running cell
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
     stop: bool = False
+    # seconds it has had, counted from those of its equals that were under way when it came
+    spent: float = 0.0
+
+
+def _rank(job: Job) -> tuple[bool, bool]:
+    kind = KINDS[job.request.kind]
+    return not kind.urgent, kind.background
+
+
+def _turn(job: Job) -> tuple[bool, tuple[bool, bool], float]:
+    return not job.stop, _rank(job), job.spent
 
 
 class Worker:
@@ -91,6 +104,8 @@ class Worker:
                     job.request.kind,
                 ):
                     other.stop = True
+            peers = [other.spent for other in self._jobs if _rank(other) == _rank(job)]
+            job.spent = min(peers, default=0.0)
             self._jobs.append(job)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
@@ -133,16 +148,17 @@ class Worker:
                         return
                     job = None
                 else:
-                    # stopped ones first, so that they are told at once; then clicks; then by age
-                    job = min(
-                        self._jobs,
-                        key=lambda j: (not j.stop, not KINDS[j.request.kind].urgent),
-                    )
+                    # stopped ones first, so that they are told at once; then clicks
+                    job = min(self._jobs, key=_turn)
             if job is None:
                 self._idle()
-            elif not job.context.run(self._advance, job):
+            else:
+                begun = time.monotonic()
+                goes_on = job.context.run(self._advance, job)
                 with self._changed:
-                    self._jobs.remove(job)
+                    job.spent += time.monotonic() - begun
+                    if not goes_on:
+                        self._jobs.remove(job)
 
     @staticmethod
     def _advance(job: Job) -> bool:

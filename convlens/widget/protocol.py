@@ -86,11 +86,13 @@ _START = Param(int, minimum=0)
 class Kind:
     """One kind of request: its parameters, and how urgent it is.
 
-    A click (``urgent``) is answered between two steps of the work that is under way.
+    A click (``urgent``) is answered between two steps of the work that is under way; what fills in
+    beside it (``background``) goes on where there is nothing else to do.
     """
 
     params: Mapping[str, Param] = field(default_factory=dict[str, Param])
     urgent: bool = True
+    background: bool = False
 
 
 KINDS: dict[str, Kind] = {

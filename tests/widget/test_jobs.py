@@ -2,11 +2,12 @@
 
 import contextvars
 import threading
+import time
 
 from torch import nn
 
 from convlens.widget.jobs import Job, Worker, model_lock
-from convlens.widget.protocol import Request
+from convlens.widget.protocol import KINDS, Kind, Request
 
 
 class Log:
@@ -60,6 +61,30 @@ def test_click_is_answered_in_the_middle_of_a_long_job():
     gate.set()
     log.wait_for(("done", "long"))
     assert log.events == [("done", "click"), ("done", "long")]
+    worker.close()
+
+
+def test_equals_share_the_time_and_the_background_waits(monkeypatch):
+    monkeypatch.setitem(KINDS, "filters", Kind(background=True, urgent=False))
+    log, worker = Log(), Worker("t", lambda: None)
+    gate = started_and_held(log, worker)
+
+    def steps(name):
+        def step():
+            time.sleep(0.002)
+            log.add(name)
+
+        return [step] * 6
+
+    worker.submit(log.job("b", "filters", steps("background")))
+    worker.submit(log.job("q", "cluster", steps("one")))
+    worker.submit(log.job("s", "similarity", steps("other")))
+    gate.set()
+    log.wait_for(("done", "b"))
+    order = [event for event in log.events if isinstance(event, str)]
+    assert order[-6:] == ["background"] * 6
+    # neither is through before the other has begun
+    assert order.index("other") < len(order) - 1 - order[::-1].index("one")
     worker.close()
 
 
