@@ -18,7 +18,17 @@ from torch.utils.data import (
 
 from convlens.errors import ArgumentError, nearest
 
-__all__ = ["BATCH_SIZE", "Batch", "Stream", "concatenated", "mapped", "part"]
+__all__ = [
+    "BATCH_SIZE",
+    "Batch",
+    "Stream",
+    "concatenated",
+    "mapped",
+    "part",
+    "samples",
+    "taken",
+    "tensors",
+]
 
 BATCH_SIZE = 32
 """Samples per batch where inputs come as one tensor."""
@@ -105,11 +115,11 @@ class Stream:
             )
         if batch is None:
             return None
-        batch = _taken(batch, self._from)
+        batch = taken(batch, self._from)
         n = samples(batch)
         if self._second is None:
             return Batch(batch, batch, n, self.drawn)
-        other = _taken(other, self._from)
+        other = taken(other, self._from)
         if samples(other) != n:
             raise ArgumentError(
                 f"Batch {self._index} of inputs holds {n} samples, of reference_inputs "
@@ -196,7 +206,8 @@ def _rebuilt(like: object, parts: list[Any]) -> Any:
     return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
 
 
-def _taken(batch: Any, inputs_from: InputsFrom | None) -> Any:
+def taken(batch: Any, inputs_from: InputsFrom | None) -> Any:
+    """Take what the model wants out of a batch."""
     if inputs_from is None:
         return batch
     if callable(inputs_from):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, cast
 
-from convlens.widget.comparing import Sources
+from convlens.widget.sources import Sources
 
 
 def code(sources: Sources, names: Mapping[str, str | None]) -> dict[str, Any]:

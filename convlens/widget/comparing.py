@@ -8,53 +8,15 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
-from torch import nn
 
 from convlens.errors import ArgumentError, nearest
 from convlens.similarity import MEASURES, Comparison, Similarity, compare
 from convlens.widget.answers import Answer, Arrays, Steps
 from convlens.widget.protocol import LAYER_SETS
 from convlens.widget.replica import replica
+from convlens.widget.sources import Sources
 
 Progress = Callable[[dict[str, Any], Arrays], None]
-
-
-@dataclass
-class Sources:
-    """What a Lens was given to compare."""
-
-    model: nn.Module
-    inputs: Any = None
-    reference: nn.Module | None = None
-    reference_inputs: Any = None
-    forward: Callable[..., Any] | None = None
-    inputs_from: Any = None
-    titles: tuple[str, str] = ("", "")
-
-    @property
-    def comparisons(self) -> tuple[str, ...]:
-        """Kinds of comparison that can be made, the richest last."""
-        if self.inputs is None:
-            return ()
-        return (
-            "self",
-            *(("inputs",) if self.reference_inputs is not None else ()),
-            *(("reference",) if self.reference is not None else ()),
-        )
-
-    def arguments(self, comparison: str, model: nn.Module, reference: nn.Module | None) -> Any:
-        """Give the arguments that `compare` and `Comparison` share."""
-        row, column = self.titles
-        other = {"self": row, "inputs": f"{row}, other inputs", "reference": column}
-        return {
-            "model": model,
-            "inputs": self.inputs,
-            "reference": reference if comparison == "reference" else None,
-            "reference_inputs": self.reference_inputs if comparison == "inputs" else None,
-            "forward": self.forward,
-            "inputs_from": self.inputs_from,
-            "titles": (row, other[comparison]),
-        }
 
 
 @dataclass

@@ -19,12 +19,14 @@ from convlens.tree import check_model, kind_of, walk
 from convlens.widget import answers
 from convlens.widget.bundle import bundle, module
 from convlens.widget.code import name_in_notebook
-from convlens.widget.comparing import Comparing, Sources
+from convlens.widget.comparing import Comparing
 from convlens.widget.conversation import Conversation
 from convlens.widget.encoding import encode
 from convlens.widget.jobs import Worker, model_lock
 from convlens.widget.protocol import Request
 from convlens.widget.selection import SELECTION, ArgumentError, ClosedLensError
+from convlens.widget.sources import Sources, check_classes, check_labels
+from convlens.widget.strip import INPUT_KINDS, Strip
 from convlens.widget.structure import describe, in_known_order
 from convlens.widget.watch import fingerprint
 
@@ -37,6 +39,8 @@ _ARGUMENTS = (
     "reference_inputs",
     "forward",
     "inputs_from",
+    "labels",
+    "classes",
     "name",
     "reference_name",
     "blocking",
@@ -65,6 +69,14 @@ class Lens(Conversation):
         ``forward(model, inputs)``, where calling ``model(inputs)`` is not right.
     inputs_from : callable, str or int, optional
         What the model takes of a batch: a callable, a key or an index.
+    labels : sequence of int, optional
+        The true class of each input; by default those that a loader gives with its images.
+    classes : sequence of str, optional
+        Names of the classes, by index.
+    mean, std : float or sequence of float, optional
+        How pixels became inputs, ``(pixel - mean) / std`` with pixels from 0 to 1: inputs are
+        shown in these colours. By default what fits the inputs, which the view says and lets you
+        change; an attribute too.
     name, reference_name : str, optional
         Titles; by default the classes of the models.
     eps : float, default 0.01
@@ -113,6 +125,8 @@ class Lens(Conversation):
         reference_inputs: object = None,
         forward: Callable[[nn.Module, Any], object] | None = None,
         inputs_from: Any = None,
+        labels: Any = None,
+        classes: Any = None,
         name: str | None = None,
         reference_name: str | None = None,
         blocking: bool | None = None,
@@ -135,17 +149,19 @@ class Lens(Conversation):
         }
         self._look_at(find_layers(model, inputs, forward))
         titles = self._titles(reference, name, reference_name)
-        self._comparing = Comparing(
-            Sources(
-                model,
-                inputs,
-                reference,
-                reference_inputs,
-                forward,
-                inputs_from,
-                titles,
-            )
+        sources = Sources(
+            model,
+            inputs,
+            reference,
+            reference_inputs,
+            forward,
+            inputs_from,
+            titles,
+            check_labels(labels, inputs),
+            check_classes(classes),
         )
+        self._comparing = Comparing(sources)
+        self._strip = Strip(sources)
         if blocking is None:
             blocking = "google.colab" in sys.modules
         self._worker = Worker("convlens", self._notice_changes, blocking=blocking)
@@ -226,7 +242,7 @@ class Lens(Conversation):
         self._worker.close()
         self.set_trait("closed", True)
         self._model = self._inputs = self._forward = None
-        del self._measured, self._comparing
+        del self._measured, self._comparing, self._strip
 
     def __repr__(self) -> str:
         if self._model is None:
@@ -248,6 +264,10 @@ class Lens(Conversation):
             return {**header, "revision": revision}, arrays
         if request.kind == "similarity":
             return (yield from self._similarity(request))
+        if request.kind in INPUT_KINDS:
+            self._strip.mean, self._strip.std = self.mean, self.std
+            header, arrays = yield from self._strip.answer(request.kind, request.params)
+            return {**header, "revision": revision}, arrays
         layer = measured.layers[str(request.params["layer"])]
         if request.kind == "distribution":
             return (yield from answers.distribution(layer))
@@ -275,6 +295,12 @@ class Lens(Conversation):
         header, arrays = yield from self._comparing.answer(request.params, progress)
         return {**header, "revision": revision}, arrays
 
+    def check_input(self, index: int) -> None:
+        """Raise ArgumentError where it is known that there is no input `index`."""
+        held = self._strip.held
+        if held.total is not None and index:
+            held.check(index)
+
     def compared(self) -> dict[str, answers.Answer]:
         """Give the last answer of each comparison, by its request's parameters as JSON."""
         return {
@@ -299,6 +325,7 @@ class Lens(Conversation):
     def _renew(self, layers: Layers) -> None:
         self._look_at(layers)
         self._comparing.kept.clear()
+        self._strip.forget()
         self._structure = self._described()
         self.layer = self.layer if self.layer in layers.keys() else _first(layers)  # noqa: SIM118
         self.set_trait("stale", False)

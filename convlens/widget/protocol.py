@@ -26,9 +26,11 @@ LAYER_SETS = ("convs", "all")
 
 STATUSES = ("progress", "ok", "error", "cancelled")
 
+# of base64: with what is around it, it passes through a Jupyter server, which closes at 10 MB
+LONGEST_FILE = 8_000_000
+
 _LONGEST_ID = 64
 _LONGEST_CLIENT = 32
-_LONGEST_TEXT = 2_000
 
 
 class MessageError(ArgumentError):
@@ -51,6 +53,8 @@ class Param:
 
     type: type[str] | type[int] | type[float]
     minimum: float | None = None
+    # of text
+    longest: int = 2_000
     below: float | None = None
     above: float | None = None
 
@@ -61,8 +65,8 @@ class Param:
         if not isinstance(value, self.type) or isinstance(value, bool):
             return f"{name} must be {_WORDS[self.type]}, not {_shown(value)}"
         if isinstance(value, str):
-            if len(value) > _LONGEST_TEXT:
-                return f"{name} must have at most {_LONGEST_TEXT:,} characters, not {len(value):,}"
+            if len(value) > self.longest:
+                return f"{name} must have at most {self.longest:,} characters, not {len(value):,}"
             return None
         low, high, least = self.above, self.below, self.minimum
         # written so that NaN fails
@@ -106,6 +110,9 @@ KINDS: dict[str, Kind] = {
         | {"settings": Param(str)},
         urgent=False,
     ),
+    "inputs": Kind({"start": _START}, urgent=False),
+    "picture": Kind({"index": _START}),
+    "upload": Kind({"name": Param(str), "data": Param(str, longest=LONGEST_FILE)}),
     "refresh": Kind(),
     "cancel": Kind(),
 }

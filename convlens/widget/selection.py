@@ -14,6 +14,7 @@ from convlens.errors import nearest
 from convlens.layers import Layers
 from convlens.similarity import MEASURES
 from convlens.widget import protocol
+from convlens.widget.pixels import check_scale
 
 CHOICES = {
     "view": protocol.VIEWS,
@@ -24,7 +25,10 @@ CHOICES = {
     "layer_set": protocol.LAYER_SETS,
     "measure": tuple(MEASURES),
 }
-SELECTION = ("layer", "channel", "eps", "reference_layer", "fit", *CHOICES)
+SELECTION = (
+    *("layer", "channel", "eps", "reference_layer", "fit", "input_index", "mean", "std"),
+    *CHOICES,
+)
 
 
 # traitlets undoes a change of several traits at once only where it sees a TraitError
@@ -56,6 +60,9 @@ class Selection(anywidget.AnyWidget):
     layer_set: Any = T.TraitType("convs").tag(sync=True)
     reference_layer: Any = T.TraitType(None, allow_none=True).tag(sync=True)
     fit: Any = T.TraitType(False).tag(sync=True)
+    input_index: Any = T.TraitType(0).tag(sync=True)
+    mean: Any = T.TraitType(None, allow_none=True).tag(sync=True)
+    std: Any = T.TraitType(None, allow_none=True).tag(sync=True)
 
     @property
     def layers(self) -> Layers:
@@ -110,6 +117,31 @@ class Selection(anywidget.AnyWidget):
         if not isinstance(value, bool):
             raise ArgumentError(f"fit must be True or False, not {value!r}.")
         return value
+
+    @T.validate("input_index")
+    def _valid_input_index(self, proposal: Mapping[str, Any]) -> int:
+        value, _ = proposal["value"], self.layers
+        if not _is(value, numbers.Integral) or value < 0:
+            raise ArgumentError(
+                f"input_index must be a whole number from 0, the place of an input, not {value!r}."
+            )
+        try:
+            self.check_input(int(value))
+        except errors.ArgumentError as error:
+            raise ArgumentError(str(error)) from None
+        return int(value)
+
+    def check_input(self, index: int) -> None:
+        """Raise where it is known that there is no such input."""
+        raise NotImplementedError
+
+    @T.validate("mean", "std")
+    def _valid_scale(self, proposal: Mapping[str, Any]) -> list[float] | None:
+        _ = self.layers
+        try:
+            return check_scale(proposal["trait"].name, proposal["value"])
+        except errors.ArgumentError as error:
+            raise ArgumentError(str(error)) from None
 
     @T.validate(*CHOICES)
     def _valid_choice(self, proposal: Mapping[str, Any]) -> str:

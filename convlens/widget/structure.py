@@ -13,8 +13,9 @@ from convlens.layers import Layer, Layers
 from convlens.tensors import is_lazy
 from convlens.widget.answers import EPS_GRID
 from convlens.widget.code import code
-from convlens.widget.comparing import Sources, describe_measures
+from convlens.widget.comparing import describe_measures
 from convlens.widget.protocol import LAYER_SETS
+from convlens.widget.sources import Sources
 
 GUIDES = {"redundant": 0.5, "good": 0.9, "random": 1.0}
 
@@ -52,6 +53,8 @@ def describe(layers: Layers, sources: Sources, names: Mapping[str, str | None]) 
         "code": code(sources, names),
         "guides": GUIDES,
         "similarity": _similarity(sources),
+        "classes": list(sources.classes),
+        "labelled": sources.labels is not None,
         "offline": False,
     }
 

@@ -50,6 +50,10 @@ export interface Structure {
     layer_sets: { name: LayerSet; title: string }[];
     comparisons: { name: Compared; row: string; column: string; title: string }[];
   } | null;
+  /** Names of the classes by index; empty where the Lens was not told. */
+  classes: string[];
+  /** The Lens was given the true class of each input. */
+  labelled: boolean;
   offline: boolean;
 }
 
@@ -140,7 +144,50 @@ export interface Params {
   filters: { layer: string; start: number };
   cluster: { layer: string; start: number };
   similarity: { measure: string; comparison: Compared; layer_set: LayerSet; settings: string };
+  inputs: { start: number };
+  picture: { index: number };
+  upload: { name: string; data: string };
   refresh: Record<string, never>;
+}
+
+/** How inputs become pixels from 0 to 1: input * std + mean, one value or one per channel. */
+export interface PixelScale {
+  mean: number[];
+  std: number[];
+  /** Given by the user, found to fit exactly, guessed since it fits, or stretched over the values. */
+  how: "given" | "found" | "guessed" | "stretched";
+  /** Of a convention ("ImageNet"), or "". */
+  scale: string;
+}
+
+/** Inputs start to stop: of the given ones, then of the files that were dropped. */
+export interface InputRows extends PixelScale {
+  revision: number;
+  start: number;
+  stop: number;
+  /** null until all were read. */
+  total: number | null;
+  /** Read so far of what the Lens was given. */
+  given: number;
+  /** There were more than there is room for. */
+  more: boolean;
+  /** Channels, height, width. */
+  shape: number[];
+  /** 0 where the model gives no score per class. */
+  classes: number;
+  /** Of files, by place. */
+  names: Record<string, string>;
+}
+
+/** Of each input: its picture, its true class (-1: not known), what the models say. */
+export interface InputArrays {
+  /** (n, height, width, 3). */
+  thumbnails: Uint8Array;
+  labels: Int32Array;
+  predicted?: Int32Array;
+  probability?: Float32Array;
+  reference_predicted?: Int32Array;
+  reference_probability?: Float32Array;
 }
 
 export interface Headers {
@@ -186,6 +233,9 @@ export interface Headers {
     mismatch: string;
     directed: boolean;
   };
+  inputs: InputRows;
+  picture: PixelScale & { revision: number; index: number; label: number | null; name: string };
+  upload: InputRows;
   refresh: { revision: number };
 }
 
@@ -202,6 +252,10 @@ export interface Arrays {
   cluster: { labels: Uint8Array };
   /** (rows, columns), NaN where there is none; `reverse` of a directed measure: the other way. */
   similarity: { matrix: Float32Array; stderr: Float32Array; reverse?: Float32Array };
+  inputs: InputArrays;
+  /** The input (channels, height, width) as the model takes it; the probability of each class. */
+  picture: { image: Float32Array; scores?: Float32Array; reference_scores?: Float32Array };
+  upload: InputArrays;
   refresh: Record<string, never>;
 }
 
@@ -213,6 +267,9 @@ export const KINDS = [
   "filters",
   "cluster",
   "similarity",
+  "inputs",
+  "picture",
+  "upload",
   "refresh",
 ] as const;
 
@@ -259,6 +316,11 @@ export interface Traits {
   reference_layer: string | null;
   /** Colours span the values there are, not all that there can be. */
   fit: boolean;
+  /** The chosen input, by its place. */
+  input_index: number;
+  /** How pixels became inputs, (pixel - mean) / std; null: what fits. */
+  mean: number[] | null;
+  std: number[] | null;
 }
 
 /** The traits that the kernel alone writes. */

@@ -44,6 +44,9 @@ const USER = [
   "layer_set",
   "reference_layer",
   "fit",
+  "input_index",
+  "mean",
+  "std",
 ] as const;
 const KERNEL = ["stale", "closed", "revision", "_structure", "_summary"] as const;
 

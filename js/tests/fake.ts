@@ -78,6 +78,8 @@ export function structure(layers: readonly LayerInfo[]): Structure {
     },
     guides: { good: 0.9, random: 1, redundant: 0.5 },
     similarity: null,
+    classes: [],
+    labelled: false,
     offline: false,
   };
 }
@@ -103,6 +105,9 @@ export class FakeModel implements WidgetModel {
       layer_set: "convs",
       reference_layer: null,
       fit: false,
+      input_index: 0,
+      mean: null,
+      std: null,
       stale: false,
       closed: false,
       revision: 0,
