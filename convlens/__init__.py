@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from convlens.errors import ForwardError as ForwardError
     from convlens.errors import ModelError as ModelError
     from convlens.errors import UnknownLayerError as UnknownLayerError
+    from convlens.features import ActivationMaps as ActivationMaps
+    from convlens.features import Features as Features
+    from convlens.features import Search as Search
+    from convlens.features import TopInputs as TopInputs
+    from convlens.features import Visualization as Visualization
+    from convlens.features import activation_maps as activation_maps
+    from convlens.features import top_inputs as top_inputs
+    from convlens.features import visualize_features as visualize_features
     from convlens.filters import Filters as Filters
     from convlens.filters import read_filters as read_filters
     from convlens.layers import Layer as Layer
@@ -48,6 +56,14 @@ _HOMES = {
     "Filters": "convlens.filters",
     "compare": "convlens.similarity",
     "Similarity": "convlens.similarity",
+    "visualize_features": "convlens.features",
+    "Visualization": "convlens.features",
+    "Features": "convlens.features",
+    "top_inputs": "convlens.features",
+    "Search": "convlens.features",
+    "TopInputs": "convlens.features",
+    "activation_maps": "convlens.features",
+    "ActivationMaps": "convlens.features",
     "find_layers": "convlens.layers",
     "Layers": "convlens.layers",
     "Layer": "convlens.layers",
@@ -62,11 +78,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "ActivationMaps",
     "ArgumentError",
     "Cancelled",
     "ClosedLensError",
     "ConvlensError",
     "Distribution",
+    "Features",
     "Filters",
     "ForwardError",
     "Layer",
@@ -75,9 +93,13 @@ __all__ = [
     "Lens",
     "ModelError",
     "Quality",
+    "Search",
     "Similarity",
+    "TopInputs",
     "UnknownLayerError",
+    "Visualization",
     "__version__",
+    "activation_maps",
     "compare",
     "demo",
     "find_layers",
@@ -85,6 +107,8 @@ __all__ = [
     "measure_layer",
     "measure_quality",
     "read_filters",
+    "top_inputs",
+    "visualize_features",
 ]
 
 

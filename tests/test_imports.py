@@ -30,7 +30,7 @@ LEVELS = (
     | {"untouched", "weights"},
     {"choices", "parameters", "plotting"},
     # Analyses, each of them and what it is made of; the demo is made with none of them.
-    {"demo", "distribution", "filters", "measures", "orthogonality", "quality"}
+    {"demo", "distribution", "features", "filters", "measures", "orthogonality", "quality"}
     | {"randomness", "scores", "similarity", "verdict"},
     {"widget"},
     {"convlens"},

@@ -1,0 +1,153 @@
+"""From free numbers to a model's inputs, and from those to pictures that a person can look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from convlens.errors import ArgumentError
+
+__all__ = ["Palette", "make_palette"]
+
+Pixels = npt.NDArray[np.uint8]
+
+# Square root of the covariance of the colours of ImageNet, as published with Olah et al. 2017.
+_NATURAL = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The colours that a model's inputs can have.
+
+    Attributes
+    ----------
+    mix : Tensor
+        (channels, channels): what turns independent numbers into colours that vary together.
+    middle : Tensor
+        (channels,), the mean colour before the sigmoid.
+    low, high : Tensor
+        (channels,), black and white as the model sees them.
+    notes : tuple of str
+        What was guessed.
+    """
+
+    mix: Tensor
+    middle: Tensor
+    low: Tensor
+    high: Tensor
+    notes: tuple[str, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """Number of colour channels."""
+        return int(self.low.shape[0])
+
+    def to(self, device: torch.device) -> Palette:
+        """Move it."""
+        parts = (part.to(device) for part in (self.mix, self.middle, self.low, self.high))
+        return Palette(*parts, notes=self.notes)
+
+    def inputs(self, free: Tensor) -> Tensor:
+        """Turn free numbers (k, channels, h, w) into inputs within black and white."""
+        if self.channels > 1:
+            free = torch.einsum("oc,kchw->kohw", self.mix, free)
+        unit = torch.sigmoid(free + self.middle[:, None, None])
+        return self.low[:, None, None] + (self.high - self.low)[:, None, None] * unit
+
+    def pictures(self, inputs: Tensor) -> Pixels:
+        """Return inputs (k, channels, h, w) as uint8 (k, h, w, 3), or (k, h, w, 1) for grey.
+
+        Three channels are red, green and blue. Of any other number the mean is shown in grey.
+        """
+        low, high = self.low.to(inputs)[:, None, None], self.high.to(inputs)[:, None, None]
+        unit = ((inputs.detach() - low) / (high - low)).clamp(0, 1)
+        if self.channels != 3:
+            unit = unit.mean(1, keepdim=True)
+        shown = (unit * 255).round().to(torch.uint8).movedim(1, -1)
+        return cast("Pixels", cast("Any", shown).cpu().numpy())
+
+
+def make_palette(
+    channels: int,
+    mean: Any = None,
+    std: Any = None,
+    inputs: Tensor | None = None,
+    *,
+    decorrelate: bool = True,
+) -> Palette:
+    """Make the palette of a model.
+
+    Parameters
+    ----------
+    channels : int
+    mean, std : float or sequence of float, optional
+        By which pixels between 0 and 1 were normalised. Default: the range is that of `inputs`;
+        without those, ImageNet's for three channels and 0.5 and 0.25 for others, and a note.
+    inputs : Tensor, optional
+        (n, channels, h, w): the covariance of its colours is used.
+    decorrelate : bool, default True
+        Without it each channel is free.
+
+    Raises
+    ------
+    ArgumentError
+        If only one of mean and std is given, or of another length, or std is not above 0.
+    """
+    if (mean is None) != (std is None):
+        given, missing = ("std", "mean") if mean is None else ("mean", "std")
+        raise ArgumentError(f"{given} was given without {missing}: pass both, or neither.")
+    notes: tuple[str, ...] = ()
+    pixels = None if inputs is None else inputs.detach().float().movedim(1, 0).flatten(1).cpu()
+    if mean is not None:
+        centre, spread = _per_channel(mean, channels, "mean"), _per_channel(std, channels, "std")
+        if not bool((spread > 0).all()):
+            raise ArgumentError(f"std must be above 0, not {std!r}.")
+        low, high = (0 - centre) / spread, (1 - centre) / spread
+    elif pixels is not None:
+        low, high = pixels.amin(1), pixels.amax(1)
+        high = torch.where(high > low, high, low + 1)
+        centre = (pixels.mean(1) - low) / (high - low)
+    else:
+        centre, spread = (
+            map(torch.tensor, _IMAGENET)
+            if channels == 3
+            else (torch.full((channels,), 0.5), torch.full((channels,), 0.25))
+        )
+        low, high = (0 - centre) / spread, (1 - centre) / spread
+        which = "those of ImageNet" if channels == 3 else "0.5 and 0.25"
+        notes = (f"mean and std are guessed, {which}: pass mean= and std=, or inputs=",)
+    middle = torch.logit(centre.clamp(0.1, 0.9))
+    mix: Tensor = torch.eye(channels)
+    if decorrelate and channels > 1:
+        if pixels is not None and pixels.shape[1] > channels:
+            mix = _root(torch.cov((pixels - low[:, None]) / (high - low)[:, None]))
+        elif channels == 3:
+            mix = torch.tensor(_NATURAL)
+        mix = mix / mix.square().sum(0).max().sqrt().clamp(min=1e-8)
+    return Palette(mix, middle, low, high, notes)
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """Return the square root of a covariance by its principal axes, the strongest first."""
+    values, axes = cast("tuple[Tensor, Tensor]", torch.linalg.eigh(covariance.double()))
+    return (axes * values.clamp(min=0).sqrt()).flip(1).float()
+
+
+def _per_channel(value: Any, channels: int, called: str) -> Tensor:
+    try:
+        found = torch.as_tensor(value, dtype=torch.float32).flatten().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ArgumentError(
+            f"{called} must be a number or {channels} numbers, not {value!r}."
+        ) from error
+    if found.numel() not in (1, channels) or not bool(found.isfinite().all()):
+        raise ArgumentError(
+            f"{called} must be one finite number or {channels}, one per channel, not {value!r}."
+        )
+    return found.expand(channels).clone()
