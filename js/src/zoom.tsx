@@ -15,7 +15,7 @@ export function ZoomButtons({ zoom, showAll, whole }: Props) {
     <div class="cl-zoom">
       {button("+", "Zoom in (+)", () => zoom(1.5), false)}
       {button("−", "Zoom out (−)", () => zoom(1 / 1.5), whole)}
-      {button("fit", "Show all (Home, or double click)", showAll, whole)}
+      {button("fit", "Fit: show all (Home, or double click)", showAll, whole)}
     </div>
   );
 }

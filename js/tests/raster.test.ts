@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { BAD, diverging, STEPS, stepOf } from "../src/colormap";
+import { BAD, diverging, mix, STEPS, stepOf } from "../src/colormap";
 import { boxOf, type Frame, frameOf, hitAt } from "../src/draw/frame";
 import { byPosition, inFlow, kernelOf, type Layout } from "../src/draw/layout";
 import { paintFilters, paintMarks, type Surface, tableOf } from "../src/draw/raster";
@@ -168,13 +168,14 @@ describe("marks", () => {
   const layout = byPosition(kernelOf([3, 3]), 2, 2, 1);
   const weights = new Float32Array(36);
   const [OUTLINE, HATCH] = [0xff0000aa, 0xff00aa00];
-  const marked = (zoom: number) => {
+  const marked = (zoom: number, faint = false) => {
     const { frame, surface } = painted(layout, weights, 1, zoom);
     const marks = {
       sparse: Uint8Array.of(0, 1, 0, 0),
       bad: Uint8Array.of(0, 0, 1, 0),
       outline: OUTLINE,
       hatch: HATCH,
+      faint,
     };
     paintMarks(surface, frame, null, marks, 1);
     const inside = (col: number, row: number, pixel: number) => {
@@ -197,6 +198,14 @@ describe("marks", () => {
     expect(inside(0, 1, HATCH)).toBeGreaterThan(60);
     expect(inside(1, 0, HATCH) + inside(0, 1, OUTLINE)).toBe(0);
     expect(inside(1, 1, OUTLINE) + inside(0, 0, HATCH)).toBe(0);
+  });
+
+  it("lets what lies below shine through where most are sparse, and stays a shape", () => {
+    const inside = marked(10, true);
+    expect(inside(1, 0, OUTLINE)).toBe(0);
+    const mixed = [mix(OUTLINE, table[STEPS] as number, 0.55), mix(OUTLINE, GROUND, 0.55)];
+    expect(mixed.reduce((all, pixel) => all + inside(1, 0, pixel), 0)).toBeGreaterThan(60);
+    expect(inside(0, 1, HATCH)).toBeGreaterThan(60);
   });
 
   it("leave cells alone that are too small to show both", () => {

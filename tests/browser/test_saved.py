@@ -69,3 +69,5 @@ def test_saved_quickstart_is_small_and_shows_its_lenses_when_reopened(
         lens.await_bars()
         lens.choose("layer2.1.conv1")
         expect(lens.status).to_contain_text("layer2.1.conv1")
+        lens.open("Filters")
+        expect(lens.root.get_by_text("These filters were not saved")).to_be_visible()

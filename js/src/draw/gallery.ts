@@ -17,6 +17,8 @@ export interface Scene {
   readonly slots: Uint32Array | null;
   readonly weights: Float32Array;
   readonly sparse: Uint8Array | null;
+  /** More than half of the filters are sparse. */
+  readonly mostlySparse: boolean;
   readonly bad: Uint8Array | null;
   readonly dead: Dead | null;
   /** What the flow is sorted by, in words. */
@@ -56,6 +58,7 @@ export class GalleryPainter {
       bad: scene.bad,
       outline: parse(colors.sparse, context),
       hatch: parse(colors.bad, context),
+      faint: scene.mostlySparse,
     };
     paintMarks(surface, frame, material.order, marks, dpr);
     // straight onto device pixels, which is where they were computed for

@@ -162,7 +162,12 @@ export interface Marks {
   readonly bad: Uint8Array | null;
   readonly outline: number;
   readonly hatch: number;
+  /** Most are sparse: their outlines step back behind the rest. */
+  readonly faint: boolean;
 }
+
+/** How much of what it covers a faint outline lets through. */
+const THROUGH = 0.55;
 
 /** Smallest cell, in CSS pixels, on which a mark can be told from the taps. */
 export const MARKED = 8;
@@ -178,7 +183,8 @@ export function paintMarks(
   const { cols, rows, layout, cell } = frame;
   if (!cols || !rows || Math.min(cell.width, cell.height) < MARKED * dpr) return;
   if (!marks.sparse && !marks.bad) return;
-  const thick = Math.max(1, Math.round(1.25 * dpr));
+  const thick = Math.max(1, Math.round((marks.faint ? 0.75 : 1.25) * dpr));
+  const through = marks.faint ? THROUGH : 0;
   const out = frame.gap >= 2 * thick ? thick : Math.floor(frame.gap / 2);
   for (let j = 0; j < rows.starts.length; j++) {
     for (let i = 0; i < cols.starts.length; i++) {
@@ -190,19 +196,21 @@ export function paintMarks(
       if (!sparse && !bad) continue;
       const box = boxOf(frame, cols.first + i, rows.first + j) as Box;
       if (bad) hatch(surface, box, marks.hatch, dpr);
-      if (sparse) outline(surface, box, out, thick, marks.outline);
+      if (sparse) outline(surface, box, { out, thick, through, pixel: marks.outline });
     }
   }
 }
 
+interface Pen {
+  readonly out: number;
+  readonly thick: number;
+  readonly through: number;
+  readonly pixel: number;
+}
+
 /** A frame of `thick` pixels that begins `out` pixels outside the box; its corners are left out. */
-function outline(
-  { pixels, width, height }: Surface,
-  box: Box,
-  out: number,
-  thick: number,
-  pixel: number,
-) {
+function outline({ pixels, width, height }: Surface, box: Box, pen: Pen) {
+  const { out, thick, through, pixel } = pen;
   const x0 = box.x - out;
   const y0 = box.y - out;
   const x1 = box.x + box.width + out;
@@ -212,13 +220,17 @@ function outline(
     const to = Math.min(width, right);
     if (to <= from) return;
     for (let y = Math.max(0, top); y < Math.min(height, bottom); y++) {
-      pixels.fill(pixel, y * width + from, y * width + to);
+      const line = y * width;
+      if (through === 0) pixels.fill(pixel, line + from, line + to);
+      else
+        for (let at = line + from; at < line + to; at++)
+          pixels[at] = mix(pixel, pixels[at] as number, through);
     }
   };
   fill(x0 + 1, y0, x1 - 1, y0 + thick);
   fill(x0 + 1, y1 - thick, x1 - 1, y1);
-  fill(x0, y0 + 1, x0 + thick, y1 - 1);
-  fill(x1 - thick, y0 + 1, x1, y1 - 1);
+  fill(x0, y0 + thick, x0 + thick, y1 - thick);
+  fill(x1 - thick, y0 + thick, x1, y1 - thick);
 }
 
 function hatch({ pixels, width, height }: Surface, box: Box, pixel: number, dpr: number) {

@@ -201,6 +201,7 @@ export class GalleryModel {
         slots: slots.value,
         weights: this.weights.value,
         sparse: this.sparse.value.count > 0 ? this.sparse.value.mask : null,
+        mostlySparse: this.sparse.value.count > this.sparse.value.mask.length / 2,
         bad: this.peaks.value.badCount > 0 ? this.peaks.value.bad : null,
         dead: this.dead.value,
         flow: sorted.value ? FLOW[sorted.value.sort] : "",

@@ -1,5 +1,6 @@
 import { useComputed } from "@preact/signals";
 import { useLayoutEffect, useMemo } from "preact/hooks";
+import { Cards } from "../cards";
 import { count, shapeInWords } from "../format";
 import { BasisCard, FilterCard, NoteCard, Spoken } from "../gallery/cards";
 import { Gallery } from "../gallery/gallery";
@@ -50,6 +51,8 @@ export function FiltersView({ store }: ViewProps) {
       </div>
     );
   }
+  // without a kernel nothing more will come
+  const lost = store.lost.value !== "" && !model.current.value;
   const notice = problem && (
     <ProblemNotice
       store={store}
@@ -82,16 +85,21 @@ export function FiltersView({ store }: ViewProps) {
           />
         </span>
         <span class="cl-space" />
-        <Progress store={store} model={model} />
+        {!lost && <Progress store={store} model={model} />}
       </div>
-      {drawn ? (
+      {lost ? (
+        <div class="cl-empty">
+          <p>These filters were not saved</p>
+          <p>A notebook keeps the figures of every layer, not its weights: run the cell.</p>
+        </div>
+      ) : drawn ? (
         <div class={model.current.value ? "cl-filters-body" : "cl-filters-body cl-past"}>
           <Gallery store={store} model={model} steering={steering} />
-          <div class="cl-cards">
+          <Cards>
             <FilterCard store={store} model={model} />
             <BasisCard store={store} model={model} />
             <NoteCard store={store} model={model} />
-          </div>
+          </Cards>
           <Spoken store={store} model={model} />
         </div>
       ) : (

@@ -1,4 +1,5 @@
 import { useLayoutEffect, useMemo } from "preact/hooks";
+import { Cards } from "../cards";
 import { count } from "../format";
 import { ProblemNotice } from "../notices";
 import { MeasureCard, PairCard, Spoken } from "../similarity/cards";
@@ -56,10 +57,10 @@ export function SimilarityView({ store }: ViewProps) {
             )}
             <Legend store={store} model={model} steering={steering} />
           </div>
-          <div class="cl-cards">
+          <Cards>
             <PairCard store={store} model={model} />
             <MeasureCard store={store} />
-          </div>
+          </Cards>
           <Spoken store={store} model={model} />
         </div>
       ) : (
@@ -67,9 +68,9 @@ export function SimilarityView({ store }: ViewProps) {
           <div class="cl-stage cl-grid">
             <Offer store={store} />
           </div>
-          <div class="cl-cards">
+          <Cards>
             <MeasureCard store={store} />
-          </div>
+          </Cards>
         </div>
       )}
     </div>
