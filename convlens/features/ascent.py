@@ -38,6 +38,8 @@ class Climb:
         Of Adam.
     tv : float
         Pull of total variation, relative to that of the objective.
+    prior : float
+        Pull of what inputs look like, likewise.
     variants : int
         Pictures per channel.
     diversity : float
@@ -50,6 +52,7 @@ class Climb:
 
     learning_rate: float
     tv: float
+    prior: float
     variants: int
     diversity: float
     restarts: int
@@ -129,9 +132,11 @@ class Ascent:
             pull = self._gradient(wanted, seen)
             with unwatched():
                 pull = self._judged(pull, values.detach())
+                unit = self._palette.unit(seen.detach())
                 if self._climb.tv:
-                    span = (self._palette.high - self._palette.low)[:, None, None]
-                    pull = pull - self._climb.tv * _roughness(seen.detach() / span)
+                    pull = pull - self._climb.tv * _roughness(unit)
+                if self._climb.prior:
+                    pull = pull - self._climb.prior * self._palette.oddness(unit)
                 (slope,) = torch.autograd.grad(drawn, self._free, pull)
                 self._adam(slope)
         return array(values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import numpy as np
@@ -18,6 +18,8 @@ Pixels = npt.NDArray[np.uint8]
 
 # Square root of the covariance of the colours of ImageNet, as published with Olah et al. 2017.
 _NATURAL = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
+_FLOOR = 0.1  # below which a spread does not make a pixel odder
+_ENOUGH = 16  # inputs from which each pixel's own mean and spread are believed
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -33,6 +35,9 @@ class Palette:
         (channels,), the mean colour before the sigmoid.
     low, high : Tensor
         (channels,), black and white as the model sees them.
+    typical, spread : Tensor
+        (channels, 1, 1) or (channels, h, w): mean and standard deviation of inputs, between black
+        (0) and white (1).
     notes : tuple of str
         What was guessed.
     """
@@ -41,6 +46,8 @@ class Palette:
     middle: Tensor
     low: Tensor
     high: Tensor
+    typical: Tensor
+    spread: Tensor
     notes: tuple[str, ...] = ()
 
     @property
@@ -50,8 +57,17 @@ class Palette:
 
     def to(self, device: torch.device) -> Palette:
         """Move it."""
-        parts = (part.to(device) for part in (self.mix, self.middle, self.low, self.high))
-        return Palette(*parts, notes=self.notes)
+        values = (getattr(self, one.name) for one in fields(self) if one.name != "notes")
+        return Palette(*(value.to(device) for value in values), notes=self.notes)
+
+    def unit(self, inputs: Tensor) -> Tensor:
+        """Return inputs as numbers between black (0) and white (1)."""
+        low, high = self.low.to(inputs)[:, None, None], self.high.to(inputs)[:, None, None]
+        return (inputs - low) / (high - low)
+
+    def oddness(self, unit: Tensor) -> Tensor:
+        """Return how far pixels between 0 and 1 are from what inputs have there, and which way."""
+        return (unit - self.typical) / (self.spread + _FLOOR)
 
     def inputs(self, free: Tensor) -> Tensor:
         """Turn free numbers (k, channels, h, w) into inputs within black and white."""
@@ -65,8 +81,7 @@ class Palette:
 
         Three channels are red, green and blue. Of any other number the mean is shown in grey.
         """
-        low, high = self.low.to(inputs)[:, None, None], self.high.to(inputs)[:, None, None]
-        unit = ((inputs.detach() - low) / (high - low)).clamp(0, 1)
+        unit = self.unit(inputs.detach()).clamp(0, 1)
         if self.channels != 3:
             unit = unit.mean(1, keepdim=True)
         shown = (unit * 255).round().to(torch.uint8).movedim(1, -1)
@@ -79,6 +94,7 @@ def make_palette(
     std: Any = None,
     inputs: Tensor | None = None,
     *,
+    size: tuple[int, int] | None = None,
     decorrelate: bool = True,
 ) -> Palette:
     """Make the palette of a model.
@@ -90,7 +106,9 @@ def make_palette(
         By which pixels between 0 and 1 were normalised. Default: the range is that of `inputs`;
         without those, ImageNet's for three channels and 0.5 and 0.25 for others, and a note.
     inputs : Tensor, optional
-        (n, channels, h, w): the covariance of its colours is used.
+        (n, channels, h, w): the covariance of its colours is used, their mean and spread, and where
+        there are enough of this `size`, those of each pixel.
+    size : (int, int), optional
     decorrelate : bool, default True
         Without it each channel is free.
 
@@ -102,35 +120,40 @@ def make_palette(
     if (mean is None) != (std is None):
         given, missing = ("std", "mean") if mean is None else ("mean", "std")
         raise ArgumentError(f"{given} was given without {missing}: pass both, or neither.")
+    pixels = None if inputs is None else inputs.detach().float().cpu()
     notes: tuple[str, ...] = ()
-    pixels = None if inputs is None else inputs.detach().float().movedim(1, 0).flatten(1).cpu()
-    if mean is not None:
+    if mean is None and pixels is not None:
+        low, high = pixels.amin((0, 2, 3)), pixels.amax((0, 2, 3))
+        high = torch.where(high > low, high, low + 1)
+        centre = spread = torch.empty(0)
+    else:
+        if mean is None:
+            natural = channels == 3
+            mean, std = _IMAGENET if natural else (0.5, 0.25)
+            which = "those of ImageNet" if natural else "0.5 and 0.25"
+            notes = (f"mean and std are guessed, {which}: pass mean= and std=, or inputs=",)
         centre, spread = _per_channel(mean, channels, "mean"), _per_channel(std, channels, "std")
         if not bool((spread > 0).all()):
             raise ArgumentError(f"std must be above 0, not {std!r}.")
         low, high = (0 - centre) / spread, (1 - centre) / spread
-    elif pixels is not None:
-        low, high = pixels.amin(1), pixels.amax(1)
-        high = torch.where(high > low, high, low + 1)
-        centre = (pixels.mean(1) - low) / (high - low)
-    else:
-        centre, spread = (
-            map(torch.tensor, _IMAGENET)
-            if channels == 3
-            else (torch.full((channels,), 0.5), torch.full((channels,), 0.25))
-        )
-        low, high = (0 - centre) / spread, (1 - centre) / spread
-        which = "those of ImageNet" if channels == 3 else "0.5 and 0.25"
-        notes = (f"mean and std are guessed, {which}: pass mean= and std=, or inputs=",)
-    middle = torch.logit(centre.clamp(0.1, 0.9))
     mix: Tensor = torch.eye(channels)
-    if decorrelate and channels > 1:
-        if pixels is not None and pixels.shape[1] > channels:
-            mix = _root(torch.cov((pixels - low[:, None]) / (high - low)[:, None]))
-        elif channels == 3:
+    if pixels is not None:
+        unit = (pixels - low[:, None, None]) / (high - low)[:, None, None]
+        own = unit.shape[0] >= _ENOUGH and tuple(unit.shape[2:]) == size
+        over = (0,) if own else (0, 2, 3)
+        centre, spread = unit.mean((0, 2, 3)), unit.std(over, correction=0)
+        typical = unit.mean(over) if own else centre
+        if decorrelate and channels > 1:
+            mix = _root(torch.cov(unit.movedim(1, 0).flatten(1)))
+    else:
+        typical = centre
+        if decorrelate and channels == 3:
             mix = torch.tensor(_NATURAL)
-        mix = mix / mix.square().sum(0).max().sqrt().clamp(min=1e-8)
-    return Palette(mix, middle, low, high, notes)
+    mix = mix / mix.square().sum(0).max().sqrt().clamp(min=1e-8)
+    middle = torch.logit(centre.clamp(0.1, 0.9))
+    if typical.dim() == 1:
+        typical, spread = typical[:, None, None], spread[:, None, None]
+    return Palette(mix, middle, low, high, typical, spread, notes)
 
 
 def _root(covariance: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from convlens.errors import ArgumentError, nearest
@@ -14,6 +15,7 @@ __all__ = ["OBJECTIVES", "Goal", "Objective", "alike", "check_channels"]
 
 Objective = Literal["channel", "neuron", "direction", "logit"] | Callable[[Tensor], Tensor]
 
+_BELOW = 0.1
 OBJECTIVES = ("channel", "neuron", "direction", "logit")
 
 
@@ -23,7 +25,9 @@ class Goal:
     Parameters
     ----------
     objective : str or callable(emitted) -> Tensor
-        "channel": the mean over the positions of a channel. "neuron": one position of it, the
+        "channel": the mean over the positions of a channel, what is below 0 counted as a tenth,
+        since a ReLU will shut it off: the plain mean of an edge detector hardly depends on the
+        picture. "neuron": one position of it, the
         centre by default. "direction": the projection of all channels on a vector, times its
         cosine, as in Olah et al. 2017. "logit": what the model returns for a class. A callable
         takes what the layer emits, (k, channels, ...), and returns (k,).
@@ -92,7 +96,7 @@ class Goal:
             return own
         if self.name == "neuron":
             return own[(slice(None), *self._place)]
-        return own.flatten(1).mean(1)
+        return F.leaky_relu(own.flatten(1), _BELOW).mean(1)
 
     def _placed(self, position: Any) -> tuple[int, ...]:
         if position is None:

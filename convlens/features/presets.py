@@ -22,8 +22,8 @@ class Preset:
         Power of the frequency by which coefficients are weighted.
     jitter, scale, rotate : float
         See :class:`~convlens.features.transforms.Robustness`.
-    tv : float
-        Total variation, relative to the pull of the objective.
+    tv, prior : float
+        Pull of total variation, and of what inputs look like, against that of the objective.
     batch_size : int
         Pictures at once.
     """
@@ -36,14 +36,15 @@ class Preset:
     scale: float
     rotate: float
     tv: float
+    prior: float
     batch_size: int
 
 
 PRESETS = (
-    Preset(8, 96, 0.08, 0.8, 1, 0.0, 0, 0.05, 64),
-    Preset(28, 128, 0.05, 1.0, 2, 0.05, 5, 0.05, 32),
-    Preset(32, 128, 0.05, 1.0, 2, 0.05, 5, 0.05, 32),
-    Preset(224, 256, 0.05, 1.0, 12, 0.1, 10, 0.05, 8),
+    Preset(8, 96, 0.08, 0.8, 1, 0.0, 0, 0.05, 0.5, 64),
+    Preset(28, 96, 0.05, 1.0, 2, 0.05, 5, 0.05, 0.3, 32),
+    Preset(32, 96, 0.05, 1.0, 2, 0.05, 5, 0.05, 0.1, 32),
+    Preset(224, 256, 0.05, 1.0, 12, 0.1, 10, 0.05, 0.05, 8),
 )
 """For 8, 28, 32 and 224 pixels a side."""
 

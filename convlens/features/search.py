@@ -207,9 +207,8 @@ class Search:
             self._index = torch.full((rows, self.k), -1, dtype=torch.long)
             self._place = torch.full((rows, self.k), -1, dtype=torch.long)
         self._positions = tuple(emitted.shape[2:])
-        own = emitted[:, list(self.channels)].float().flatten(2)
-        if own.dim() == 2:
-            own = own[..., None]
+        own = emitted[:, list(self.channels)].float()
+        own = own.flatten(2) if own.dim() > 2 else own[..., None]
         own = own.nan_to_num(-torch.inf, torch.inf, -torch.inf)  # NaN excites nobody
         best, place = own.max(2)
         score = best if self.by == "max" else own.mean(2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -88,6 +89,7 @@ class Visualization:
         scale: float | None = None,
         rotate: float | None = None,
         tv: float | None = None,
+        prior: float | None = None,
         decorrelate: bool = True,
         variants: int = 1,
         diversity: float = 1.0,
@@ -117,6 +119,7 @@ class Visualization:
         self._climb = Climb(
             learning_rate=_number(learning_rate, preset.learning_rate, "learning_rate", above=True),
             tv=_number(tv, preset.tv, "tv"),
+            prior=_number(prior, preset.prior, "prior"),
             variants=self.variants,
             diversity=_number(diversity, 1.0, "diversity") if self.variants > 1 else 0.0,
             restarts=_whole(restarts, 3, "restarts", 0),
@@ -129,7 +132,7 @@ class Visualization:
         )
         if self._climb.robustness.scale >= 1:
             raise ArgumentError(f"scale is {scale!r}; it must be below 1.")
-        palette = make_palette(shape[0], mean, std, images, decorrelate=decorrelate)
+        palette = make_palette(shape[0], mean, std, images, size=shape[1:], decorrelate=decorrelate)
         self.notes: list[str] = [*self.tap.notes, *guessed, *palette.notes]
         self.palette = palette.to(self.tap.device)
         self.fourier = Fourier(*shape, _number(decay, preset.decay, "decay"), self.tap.device)
@@ -186,11 +189,17 @@ class Visualization:
             finally:
                 self._held = False
 
-    def steps(self) -> Generator[tuple[int, int]]:
+    def steps(self, within: float = 0.0) -> Generator[tuple[int, int]]:
         """Climb; after each step give (done, total).
 
-        Leave the loop at any step, and go on later with another: nothing is lost, and the model is
-        as it was found between any two steps.
+        Leave the loop at any step, and go on later with another: nothing is lost, and between any
+        two turns of the loop the model is as it was found. That costs time, so that a view which
+        draws less often than every step gains by a few steps a turn.
+
+        Parameters
+        ----------
+        within : float, default 0.0
+            Seconds; as many steps are made in one turn as begin within them, one at least.
 
         Raises
         ------
@@ -200,7 +209,11 @@ class Visualization:
             If it gives no gradient, as quantised models do, or memory does not hold one picture.
         """
         while not self.finished:
-            self._step()
+            with self._ready():
+                end = time.perf_counter() + within
+                self._step()
+                while not self.finished and time.perf_counter() < end:
+                    self._step()
             yield self.done, self.total
 
     def images(self) -> npt.NDArray[np.uint8]:
@@ -250,17 +263,16 @@ class Visualization:
 
     def _step(self) -> None:
         try:
-            with self._ready():
-                if self._ascent is None:
-                    self._ascent = self._begun()
-                self._curve[self._part(), self._made] = self._ascent.step()
-                self._made += 1
-                if self._made == self.steps_each or self._ascent.hopeless:
-                    self._keep(self._ascent)
-                    self._inputs[self._part()] = self._ascent.inputs().cpu()
-                    self.complete = self._part().stop
-                    self._before += self._made
-                    self._ascent, self._made = None, 0
+            if self._ascent is None:
+                self._ascent = self._begun()
+            self._curve[self._part(), self._made] = self._ascent.step()
+            self._made += 1
+            if self._made == self.steps_each or self._ascent.hopeless:
+                self._keep(self._ascent)
+                self._inputs[self._part()] = self._ascent.inputs().cpu()
+                self.complete = self._part().stop
+                self._before += self._made
+                self._ascent, self._made = None, 0
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

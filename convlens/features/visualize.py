@@ -37,6 +37,7 @@ def visualize_features(
     scale: float | None = None,
     rotate: float | None = None,
     tv: float | None = None,
+    prior: float | None = None,
     decorrelate: bool = True,
     variants: int = 1,
     diversity: float = 1.0,
@@ -64,9 +65,10 @@ def visualize_features(
     channels : int or sequence of int, optional
         Channels of the layer; classes for "logit"; rows of `direction`. Default: all.
     objective : str or callable, default "channel"
-        "channel": mean over positions. "neuron": one position. "direction": projection on a vector
-        times its cosine. "logit": the model's output for a class. A callable gets what the layer
-        emits, (k, channels, ...), and returns one number for each of the k pictures.
+        "channel": mean over positions, what is below 0 counted as a tenth, as a ReLU will shut it
+        off. "neuron": one position. "direction": projection on a vector times its cosine. "logit":
+        the model's output for a class. A callable gets what the layer emits, (k, channels, ...),
+        and returns one number for each of the k pictures.
     direction : Tensor, optional
         (channels,) or (m, channels), for "direction".
     position : (int, int), optional
@@ -93,6 +95,9 @@ def visualize_features(
         Largest turn in degrees.
     tv : float, optional
         Pull of total variation against that of the objective: more is flatter.
+    prior : float, optional
+        Pull towards what inputs look like, by their mean and spread (each pixel's own where
+        `inputs` are at least 16 of this size): more is less garish. 0 is the objective alone.
     batch_size : int, optional
         Pictures at once; halved when memory runs out.
     decorrelate : bool, default True
@@ -161,6 +166,7 @@ def visualize_features(
         scale=scale,
         rotate=rotate,
         tv=tv,
+        prior=prior,
         decorrelate=decorrelate,
         variants=variants,
         diversity=diversity,
