@@ -43,31 +43,47 @@ class Comparing:
             yield
         return _reply(comparison, params)
 
-    def result(self, comparison: str, layer_set: str, measure: str) -> Similarity:
+    def result(
+        self, comparison: str, layer_set: str, measure: str, settings: Mapping[str, Any]
+    ) -> Similarity:
         """Give what was computed last for these, or compute it now."""
-        known = self.kept.get((comparison, layer_set))
-        if known is not None and known.samples and known.measure.name == measure:
+        known = self._known(comparison, layer_set, measure, settings)
+        if known is not None:
             return known.result()
         sources = self.sources
         arguments = sources.arguments(comparison, sources.model, sources.reference)
-        return compare(**arguments, measure=measure, layers=layer_set)
+        return compare(**arguments, measure=measure, layers=layer_set, **settings)
+
+    def recall(self, params: Mapping[str, Any]) -> Answer:
+        """Give what was computed so far for a request, without computing anything."""
+        name, layer_set, measure = params["comparison"], params["layer_set"], params["measure"]
+        known = self._known(name, layer_set, measure, _settings(params["settings"]))
+        if known is None:
+            return {"found": False}, {}
+        header, arrays = _reply(known, params)
+        return {"found": True, **header}, arrays
 
     def answers(self) -> Iterator[tuple[dict[str, Any], Answer]]:
         """Give each comparison kept: what asks for it, and its answer."""
         for (name, layer_set), comparison in self.kept.items():
-            measure = comparison.measure
-            changed = {
-                parameter.name: comparison.parameters[parameter.name]
-                for parameter in measure.parameters
-                if comparison.parameters[parameter.name] != parameter.default
-            }
             params = {
-                "measure": measure.name,
+                "measure": comparison.measure.name,
                 "comparison": name,
                 "layer_set": layer_set,
-                "settings": json.dumps(changed, sort_keys=True, separators=(",", ":")),
+                "settings": _as_javascript_writes(
+                    changed_settings(comparison.measure.name, comparison.parameters)
+                ),
             }
             yield params, _reply(comparison, params)
+
+    def _known(
+        self, comparison: str, layer_set: str, measure: str, settings: Mapping[str, Any]
+    ) -> Comparison | None:
+        """Find what has been computed, wholly or in part."""
+        known = self.kept.get((comparison, layer_set))
+        if known is None or not known.samples or known.measure.name != measure:
+            return None
+        return known if known.parameters == known.measure.values(settings) else None
 
     def _comparison(self, params: Mapping[str, Any]) -> Comparison:
         name, layer_set, measure = params["comparison"], params["layer_set"], params["measure"]
@@ -94,6 +110,20 @@ class Comparing:
         return Comparison(**arguments, measure=measure, layers=layer_set, **settings)
 
 
+def changed_settings(measure: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those parameters of a measure that differ from their defaults, sorted by name.
+
+    Raises
+    ------
+    ArgumentError
+        Where one is none of the measure's, or has a value that it does not take.
+    """
+    declared = MEASURES[measure]
+    values = declared.values(given)
+    usual = {parameter.name: parameter.default for parameter in declared.parameters}
+    return {name: values[name] for name in sorted(values) if values[name] != usual[name]}
+
+
 def describe_measures() -> list[dict[str, Any]]:
     """Describe every measure for the front end's menu and form."""
     return [
@@ -109,6 +139,17 @@ def describe_measures() -> list[dict[str, Any]]:
         }
         for measure in MEASURES.values()
     ]
+
+
+def _as_javascript_writes(settings: Mapping[str, Any]) -> str:
+    """Write JSON with the digits that the front end gives the same numbers."""
+
+    def text(value: Any) -> str:
+        if isinstance(value, float) and 1e-6 <= abs(value) < 1e21:
+            return np.format_float_positional(value, trim="-")
+        return json.dumps(value)
+
+    return "{" + ",".join(f"{json.dumps(k)}:{text(v)}" for k, v in settings.items()) + "}"
 
 
 def _settings(text: str) -> dict[str, Any]:

@@ -60,6 +60,15 @@ class Conversation(Selection):
             self._reply(None, "error", _error(error))
             self.send_state([key for key in sync_data if self.has_trait(key)])
 
+    def _keep_layout(self) -> None:
+        """Have a layout of its own: `Widget.close_all` closes the one that there is, too.
+
+        Without one, a page that is loaded again shows nothing in the place of the widget.
+        """
+        old = self.layout
+        self.layout = type(old)(**{k: getattr(old, k) for k in old.keys if not k.startswith("_")})
+        old.close()
+
     def send_state(self, key: Any = None) -> None:
         """Send traits to the front end, under the context of its own last message."""
         self._publish(cast(Send, super().send_state), key)

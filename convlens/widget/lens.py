@@ -82,13 +82,15 @@ class Lens(Conversation):
     eps : float, default 0.01
         A filter is sparse when all its weights stay below this share of the layer's largest;
         0 < eps < 1.
-    layer, channel, view, sort, scale, entropy, measure, comparison, layer_set, fit : optional
+    layer, channel, view, sort, scale, entropy, measure, measure_settings, comparison, layer_set, \
+fit : optional
         What is selected at first. Each is an attribute too, readable after a click and settable
         from a cell: `layer` is a key of ``lens.layers``; `channel` an output of that layer or
         None; `view` is "quality", "filters" or "similarity"; `sort` "position", "norm", "entropy"
         or "cluster"; `scale`, by which filters are normalised, "filter", "layer" or "model";
         `entropy` "normalized", "raw" or "clean". `measure` is one of
-        ``convlens.similarity.MEASURES``; `comparison` "self", "inputs" or "reference", by default
+        ``convlens.similarity.MEASURES`` and `measure_settings` maps its parameters to values other
+        than the defaults; `comparison` "self", "inputs" or "reference", by default
         the last that can be made; `layer_set` "convs" or "all"; `fit` says whether colours span the
         values instead of [0, 1].
     blocking : bool, optional
@@ -203,7 +205,9 @@ class Lens(Conversation):
         model = self._open()
         with model_lock(model):
             if self.view == "similarity":
-                return self._comparing.result(self.comparison, self.layer_set, self.measure)
+                return self._comparing.result(
+                    self.comparison, self.layer_set, self.measure, self.measure_settings
+                )
             if self.view == "filters":
                 return read_filters(model, self.layer, inputs=self._inputs, forward=self._forward)
             return measure_quality(model, eps=self.eps, inputs=self._inputs, forward=self._forward)
@@ -241,6 +245,7 @@ class Lens(Conversation):
             return
         self._worker.close()
         self.set_trait("closed", True)
+        self._keep_layout()
         self._model = self._inputs = self._forward = None
         del self._measured, self._comparing, self._strip
 
@@ -264,6 +269,10 @@ class Lens(Conversation):
             return {**header, "revision": revision}, arrays
         if request.kind == "similarity":
             return (yield from self._similarity(request))
+        if request.kind == "compared":
+            yield
+            header, arrays = self._comparing.recall(request.params)
+            return {**header, "revision": revision}, arrays
         if request.kind in INPUT_KINDS:
             self._strip.mean, self._strip.std = self.mean, self.std
             header, arrays = yield from self._strip.answer(request.kind, request.params)

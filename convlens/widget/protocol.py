@@ -84,6 +84,7 @@ _WORDS: dict[type, str] = {str: "text", int: "a whole number", float: "a number"
 
 _LAYER = Param(str)
 _START = Param(int, minimum=0)
+_COMPARED = {name: Param(str) for name in ("measure", "comparison", "layer_set", "settings")}
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,8 @@ KINDS: dict[str, Kind] = {
     "distribution": Kind({"layer": _LAYER}),
     "filters": Kind({"layer": _LAYER, "start": _START}),
     "cluster": Kind({"layer": _LAYER, "start": _START}, urgent=False),
-    "similarity": Kind(
-        {"measure": Param(str), "comparison": Param(str), "layer_set": Param(str)}
-        | {"settings": Param(str)},
-        urgent=False,
-    ),
+    "similarity": Kind(_COMPARED, urgent=False),
+    "compared": Kind(_COMPARED),
     "inputs": Kind({"start": _START}, urgent=False),
     "picture": Kind({"index": _START}),
     "upload": Kind({"name": Param(str), "data": Param(str, longest=LONGEST_FILE)}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import anywidget
 import traitlets as T
@@ -14,6 +14,7 @@ from convlens.errors import nearest
 from convlens.layers import Layers
 from convlens.similarity import MEASURES
 from convlens.widget import protocol
+from convlens.widget.comparing import changed_settings
 from convlens.widget.pixels import check_scale
 
 CHOICES = {
@@ -26,7 +27,8 @@ CHOICES = {
     "measure": tuple(MEASURES),
 }
 SELECTION = (
-    *("layer", "channel", "eps", "reference_layer", "fit", "input_index", "mean", "std"),
+    *("layer", "channel", "eps", "reference_layer", "fit", "measure_settings"),
+    *("input_index", "mean", "std"),
     *CHOICES,
 )
 
@@ -56,6 +58,7 @@ class Selection(anywidget.AnyWidget):
     scale: Any = T.TraitType("layer").tag(sync=True)
     entropy: Any = T.TraitType("normalized").tag(sync=True)
     measure: Any = T.TraitType("cka").tag(sync=True)
+    measure_settings: Any = T.TraitType().tag(sync=True)
     comparison: Any = T.TraitType("self").tag(sync=True)
     layer_set: Any = T.TraitType("convs").tag(sync=True)
     reference_layer: Any = T.TraitType(None, allow_none=True).tag(sync=True)
@@ -101,6 +104,33 @@ class Selection(anywidget.AnyWidget):
                 f"eps must be a number between 0 and 1, such as 0.01, not {value!r}."
             )
         return float(value)
+
+    @T.default("measure_settings")
+    def _usual_measure_settings(self) -> dict[str, Any]:
+        return {}
+
+    @T.validate("measure_settings")
+    def _valid_measure_settings(self, proposal: Mapping[str, Any]) -> dict[str, Any]:
+        value, _ = proposal["value"], self.layers
+        if not isinstance(value, Mapping):
+            raise ArgumentError(
+                "measure_settings must map parameters of the measure to values, such as "
+                f"{{'t': 0.5}} of 'cka_rbf', not {value!r}."
+            )
+        if self.measure not in MEASURES:
+            return {}  # which is refused by its own validator
+        try:
+            return changed_settings(self.measure, cast(Mapping[str, Any], value))
+        except errors.ArgumentError as error:
+            raise ArgumentError(str(error)) from None
+
+    @T.observe("measure")
+    def _keep_measure_settings(self, _: Mapping[str, Any]) -> None:
+        """Let go of settings that the measure does not have."""
+        try:
+            changed_settings(self.measure, self.measure_settings)
+        except errors.ArgumentError:
+            self.measure_settings = {}
 
     @T.validate("reference_layer")
     def _valid_reference_layer(self, proposal: Mapping[str, Any]) -> str | None:

@@ -1,17 +1,18 @@
 // A comparison as it is computed: asked for once by a person, then again whenever something else is
 // chosen; the kernel keeps what it has, so a stopped one goes on where it was.
-import {
-  batch,
-  computed,
-  effect,
-  type ReadonlySignal,
-  type Signal,
-  signal,
-  untracked,
-} from "@preact/signals";
+import { batch, computed, effect, type ReadonlySignal, signal, untracked } from "@preact/signals";
 import { type Problem, toProblem } from "./cache";
 import { Cancelled, type Client, Superseded } from "./client";
-import type { Arrays, Headers, KernelTraits, Measure, Params, Setting, Traits } from "./protocol";
+import type {
+  Arrays,
+  Headers,
+  KernelTraits,
+  Measure,
+  Params,
+  Setting,
+  Settings,
+  Traits,
+} from "./protocol";
 import type { Signals } from "./state";
 
 /** Similarities of all rows with all columns, of the batches so far. */
@@ -20,8 +21,6 @@ export interface Matrix extends Omit<Headers["similarity"], "directed"> {
   stderr: Float32Array;
   reverse: Float32Array | null;
 }
-
-type Settings = Readonly<Record<string, Setting>>;
 
 export class Comparing {
   /** The last picture; while another comparison is on its way, that of the one before. */
@@ -40,26 +39,30 @@ export class Comparing {
   readonly #traits: Signals<Traits>;
   readonly #kernel: Signals<KernelTraits>;
   readonly #lost: ReadonlySignal<string>;
-  /** Of each measure what differs from its defaults. */
-  readonly #settings: Signal<Readonly<Record<string, Settings>>> = signal({});
+  readonly #choose: (change: Partial<Traits>) => void;
+  /** Of each measure what was chosen last. */
+  readonly #settings = new Map<string, Settings>();
   #asked = "";
+  #recalled = false;
 
   constructor(
     client: Client,
     traits: Signals<Traits>,
     kernel: Signals<KernelTraits>,
     lost: ReadonlySignal<string>,
+    choose: (change: Partial<Traits>) => void,
   ) {
     this.#client = client;
     this.#traits = traits;
     this.#kernel = kernel;
     this.#lost = lost;
+    this.#choose = choose;
     const { measure, comparison, layer_set } = traits;
     this.params = computed(() => ({
       measure: measure.value,
       comparison: comparison.value,
       layer_set: layer_set.value,
-      settings: JSON.stringify(this.settings(measure.value)),
+      settings: JSON.stringify(traits.measure_settings.value),
     }));
     this.measure = computed(() => this.declared(measure.value));
     this.current = computed(() => {
@@ -74,23 +77,25 @@ export class Comparing {
     return measures?.find((measure) => measure.name === name);
   }
 
-  /** What differs from the measure's defaults. */
-  settings(measure: string): Settings {
-    return this.#settings.value[measure] ?? {};
+  /** Chooses a measure, with the settings that it had before. */
+  use(measure: string): void {
+    const { measure: before, measure_settings } = this.#traits;
+    this.#settings.set(before.peek(), measure_settings.peek());
+    this.#choose({ measure, measure_settings: this.#settings.get(measure) ?? {} });
   }
 
+  /** Sets a parameter of the chosen measure. */
   set(name: string, value: Setting): void {
     const measure = this.measure.peek();
     if (!measure) return;
-    const known = { ...this.settings(measure.name), [name]: value };
+    const known: Settings = { ...this.#traits.measure_settings.peek(), [name]: value };
     const changed = measure.parameters.flatMap(({ name: each, default: usual }) => {
       const chosen = known[each];
       return chosen === undefined || chosen === usual ? [] : [[each, chosen] as const];
     });
     // sorted as Python does, so that the same settings are the same text
     changed.sort(([a], [b]) => (a < b ? -1 : 1));
-    const settings = Object.fromEntries(changed);
-    this.#settings.value = { ...this.#settings.peek(), [measure.name]: settings };
+    this.#choose({ measure_settings: Object.fromEntries(changed) });
   }
 
   /** Starts, resumes, or asks again for what is chosen. */
@@ -138,11 +143,31 @@ export class Comparing {
       const key = keyOf(this.params.value);
       const { offline, similarity } = this.#kernel._structure.value;
       const shown = this.#traits.view.value === "similarity" && similarity !== null;
+      if (shown && !offline && !this.#recalled && !this.#lost.value) untracked(this.#recall);
       // Reading the weights again must not run the model: it may be training in a cell.
       const due = key !== this.#asked && (offline || this.#asked !== "");
       if (shown && due && !this.#lost.value) untracked(() => this.run());
     });
   }
+
+  /** Shows what was computed before this page was loaded. */
+  readonly #recall = (): void => {
+    this.#recalled = true;
+    const params = this.params.peek();
+    this.#client.request("compared", params).then(
+      ({ header, arrays }) => {
+        const { matrix, stderr, reverse } = arrays;
+        if (!header.found || !matrix || !stderr || this.#asked !== "") return;
+        this.#asked = keyOf(params);
+        batch(() => {
+          const found = header as unknown as Headers["similarity"];
+          this.#show(found, { matrix, stderr, ...(reverse && { reverse }) });
+          this.stopped.value = !found.finished;
+        });
+      },
+      () => {}, // there is nothing to show: the view offers to run it
+    );
+  };
 
   #show(header: Headers["similarity"], { matrix, stderr, reverse }: Arrays["similarity"]): void {
     this.value.value = { ...header, matrix, stderr, reverse: reverse ?? null };

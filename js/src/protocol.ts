@@ -70,6 +70,8 @@ export interface Parameter {
 }
 
 export type Setting = number | boolean | string;
+/** Parameters by name, those that differ from their defaults. */
+export type Settings = Readonly<Record<string, Setting>>;
 
 export interface Measure {
   name: string;
@@ -144,6 +146,7 @@ export interface Params {
   filters: { layer: string; start: number };
   cluster: { layer: string; start: number };
   similarity: { measure: string; comparison: Compared; layer_set: LayerSet; settings: string };
+  compared: Params["similarity"];
   inputs: { start: number };
   picture: { index: number };
   upload: { name: string; data: string };
@@ -233,6 +236,8 @@ export interface Headers {
     mismatch: string;
     directed: boolean;
   };
+  /** What was computed before for the same, where there is any. */
+  compared: { found: boolean } & Partial<Headers["similarity"]>;
   inputs: InputRows;
   picture: PixelScale & { revision: number; index: number; label: number | null; name: string };
   upload: InputRows;
@@ -252,6 +257,7 @@ export interface Arrays {
   cluster: { labels: Uint8Array };
   /** (rows, columns), NaN where there is none; `reverse` of a directed measure: the other way. */
   similarity: { matrix: Float32Array; stderr: Float32Array; reverse?: Float32Array };
+  compared: Partial<Arrays["similarity"]>;
   inputs: InputArrays;
   /** The input (channels, height, width) as the model takes it; the probability of each class. */
   picture: { image: Float32Array; scores?: Float32Array; reference_scores?: Float32Array };
@@ -267,6 +273,7 @@ export const KINDS = [
   "filters",
   "cluster",
   "similarity",
+  "compared",
   "inputs",
   "picture",
   "upload",
@@ -310,6 +317,7 @@ export interface Traits {
   scale: Scale;
   entropy: Entropy;
   measure: string;
+  measure_settings: Settings;
   comparison: Compared;
   layer_set: LayerSet;
   /** The column of the chosen cell; its row is `layer`. */

@@ -40,6 +40,7 @@ const USER = [
   "scale",
   "entropy",
   "measure",
+  "measure_settings",
   "comparison",
   "layer_set",
   "reference_layer",
@@ -184,7 +185,8 @@ export class Store {
     this.distribution = computed(() => distribution.of(this.traits.layer.value).value);
     this.filters = computed(() => filters.of(this.traits.layer.value).value);
     this.clusters = computed(() => clusters.of(this.traits.layer.value).value);
-    this.comparing = new Comparing(client, this.traits, this.kernel, this.lost);
+    const choose = (change: Partial<Traits>) => this.change(change);
+    this.comparing = new Comparing(client, this.traits, this.kernel, this.lost, choose);
   }
 
   /** Asks the kernel for what is shown, and for what will be: call when the view is on the page. */
@@ -211,9 +213,18 @@ export class Store {
 
   /** Sets a trait here at once and in Python. */
   set<K extends keyof Traits>(name: K, value: Traits[K]): void {
-    (this.traits[name] as Signal<Traits[K]>).value = value;
-    if (name === "eps") this.#committedEps.value = value as number;
-    this.#model.set(name, value);
+    this.change({ [name]: value });
+  }
+
+  /** Sets several traits at once. */
+  change(change: Partial<Traits>): void {
+    batch(() => {
+      for (const [name, value] of Object.entries(change)) {
+        (this.traits[name as keyof Traits] as Signal<unknown>).value = value;
+        if (name === "eps") this.#committedEps.value = value as number;
+        this.#model.set(name, value);
+      }
+    });
     this.#save();
   }
 
@@ -232,13 +243,7 @@ export class Store {
     if (layer !== this.traits.layer.value) Object.assign(change, { layer, channel: null });
     if (channel !== undefined) change.channel = channel;
     if (view !== undefined) change.view = view;
-    batch(() => {
-      for (const [name, value] of Object.entries(change)) {
-        (this.traits[name as keyof Traits] as Signal<unknown>).value = value;
-        this.#model.set(name, value);
-      }
-    });
-    this.#save();
+    this.change(change);
   }
 
   /** Has the kernel read the weights again; the new `revision` then makes everything be asked anew. */

@@ -68,7 +68,7 @@ function templateOf(store: Store): string | undefined {
 function CopyButton({ store }: ViewProps) {
   const shown = useSignal("");
   const template = templateOf(store);
-  const settings = Object.entries(store.comparing.settings(store.traits.measure.value))
+  const settings = Object.entries(store.traits.measure_settings.value)
     .map(([name, value]) => `, ${name}=${literal(value)}`)
     .join("");
   const copy = async (event: MouseEvent) => {

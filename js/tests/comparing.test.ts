@@ -110,8 +110,42 @@ describe("a comparison", () => {
     expect(store.comparing.params.value.settings).toBe('{"debiased":true,"t":0.5}');
     store.comparing.set("t", 1);
     expect(store.comparing.params.value.settings).toBe('{"debiased":true}');
-    store.set("measure", "cka");
-    expect(store.comparing.params.value.settings).toBe("{}");
+    expect(model.get("measure_settings")).toEqual({ debiased: true });
+    store.comparing.use("cka");
+    expect(model.get("measure_settings")).toEqual({});
+    store.comparing.use("cka_rbf");
+    expect(store.comparing.params.value.settings).toBe('{"debiased":true}');
+  });
+
+  it("takes the settings that a cell gives", () => {
+    model.set("measure", "cka_rbf");
+    model.set("measure_settings", { t: 0.25 });
+    expect(store.comparing.params.value).toMatchObject({
+      measure: "cka_rbf",
+      settings: '{"t":0.25}',
+    });
+  });
+
+  it("that was made before the page was loaded is shown, and not run again", async () => {
+    expect(model.count("compared")).toBe(1);
+    answer(model, { kind: "compared", header: { found: true, finished: false } });
+    await settle();
+    expect(store.comparing.value.value?.matrix).toEqual(VALUES);
+    expect(store.comparing.stopped.value).toBe(true);
+    expect(asked()).toBe(0);
+    store.set("layer_set", "all");
+    expect(asked()).toBe(1);
+    expect(model.count("compared")).toBe(1);
+  });
+
+  it("gives way to one that was asked for before the old one came", async () => {
+    store.comparing.run();
+    answer(model, { kind: "compared", header: { found: true } });
+    await settle();
+    expect(store.comparing.value.value).toBeNull();
+    store.dispose();
+    open({ view: "quality" });
+    expect(model.count("compared")).toBe(0);
   });
 
   it("is read at once in a saved page", () => {

@@ -101,6 +101,7 @@ export class FakeModel implements WidgetModel {
       scale: "layer",
       entropy: "normalized",
       measure: "cka",
+      measure_settings: {},
       comparison: "self",
       layer_set: "convs",
       reference_layer: null,

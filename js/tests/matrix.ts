@@ -66,14 +66,15 @@ interface Answer {
   reverse?: Float32Array;
   status?: string;
   header?: object;
+  kind?: "similarity" | "compared";
 }
 
-/** Answers the newest request for a comparison; `header` and what is not said are as usual. */
+/** Answers the newest request of the kind; `header` and what is not said are as usual. */
 export function answer(
   model: FakeModel,
-  { values = VALUES, reverse, status, header }: Answer = {},
+  { values = VALUES, reverse, status, header, kind = "similarity" }: Answer = {},
 ) {
-  const { id, params } = model.last("similarity");
+  const { id, params } = model.last(kind);
   const all = {
     matrix: values,
     stderr: values.map((value) => value / 10),

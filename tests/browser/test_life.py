@@ -48,6 +48,20 @@ def test_closed_lens_keeps_the_picture_and_says_so(notebook: Notebook) -> None:
     assert "This Lens is closed" in notebook.run(2)
 
 
+def test_all_widgets_closed_and_the_page_reloaded_keeps_the_picture(notebook: Notebook) -> None:
+    close = "import ipywidgets; lens.layout.width = '900px'; ipywidgets.Widget.close_all()"
+    lens = show(notebook, digits(options=f'layer="{LAYER}"'), close)
+    figures = lens.status.inner_text()
+    notebook.run(1)
+    expect(lens.notice("This Lens was closed in Python")).to_be_visible()
+    notebook.save()
+    notebook.reload()
+    lens = LensOnScreen(notebook.output(0))
+    expect(lens.notice("This Lens was closed in Python")).to_be_visible()
+    expect(lens.status).to_have_text(figures, use_inner_text=True)
+    expect(lens.root).to_have_css("width", "900px")
+
+
 def test_training_makes_it_stale_until_refresh_is_clicked(notebook: Notebook) -> None:
     lens = show(notebook, digits(options=f'layer="{LAYER}"'), TRAINS)
     before = lens.status.inner_text()

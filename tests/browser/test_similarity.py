@@ -142,6 +142,27 @@ def test_switching_the_measure_that_needs_another_run_says_so_by_filling_again(
     notebook.await_text(1, "procrustes procrustes")
 
 
+def test_page_reload_brings_the_comparison_back_with_its_settings(notebook: Notebook) -> None:
+    lens = show(
+        notebook,
+        DIGITS.replace("= 0, 4", "= 0, 0"),
+        "lens.measure = 'svcca'; lens.measure_settings = {'variance': 0.9}",
+        "print(inputs.drawn - first, lens.measure_settings, lens.result().parameters['variance'])",
+    )
+    lens.open("Similarity")
+    notebook.run(1)
+    lens.button("Compare").click()
+    expect(heatmap(lens)).to_be_visible()
+    finish(lens)
+    notebook.await_text(2, "8 {'variance': 0.9} 0.9")
+    notebook.save()
+    notebook.reload()
+    lens = LensOnScreen(notebook.output(0))
+    expect(heatmap(lens)).to_be_visible()
+    expect(lens.root.get_by_label("variance")).to_have_value("0.9")
+    notebook.await_text(2, "8 {'variance': 0.9} 0.9")
+
+
 def test_without_inputs_the_view_says_what_to_pass(notebook: Notebook) -> None:
     lens = show(notebook, "from convlens import Lens, demo\nLens(demo.load().model)")
     lens.open("Similarity")

@@ -72,12 +72,17 @@ def page(monkeypatch):
     front = FrontEnd()
 
     class Recorded(BaseComm):
+        aside = False  # of the layout that comes with a Lens
+
         def publish_msg(self, msg_type, data=None, metadata=None, buffers=None, **keys):
-            if msg_type in ("comm_open", "comm_msg"):
+            if msg_type == "comm_open":
+                self.aside = (data or {})["state"]["_model_name"] == "LayoutModel"
+            if msg_type in ("comm_open", "comm_msg") and not self.aside:
                 front.publish(data or {}, buffers)
 
         def on_msg(self, callback):
-            front.connect(callback)
+            if not self.aside:
+                front.connect(callback)
             super().on_msg(callback)
 
     monkeypatch.setattr(comm, "create_comm", Recorded)

@@ -114,6 +114,54 @@ def test_settings_reach_the_measure(open_lens, page, model, images):
     )
 
 
+def test_settings_are_a_trait_that_result_copied_code_and_the_page_share(
+    open_lens, page, model, images
+):
+    lens = open_lens(
+        model, images, view="similarity", measure="cka_rbf", measure_settings={"t": 0.5}
+    )
+    expected = cl.compare(model, images, measure="cka_rbf", t=0.5)
+    np.testing.assert_allclose(lens.result().matrix, expected.matrix, rtol=1e-6)
+    page.set(measure="svcca", measure_settings={"variance": 0.9})
+    assert lens.measure_settings == {"variance": 0.9}
+    lens.measure_settings = {"variance": 0.99}  # the default
+    assert lens.measure_settings == {}
+    lens.measure_settings = {"variance": 0.9}
+    lens.measure = "cka"
+    assert lens.measure_settings == {}, "cka has no such parameter"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (5, "must map parameters"),
+        ({"tt": 1}, "Did you mean 't'"),
+        ({"t": -1}, "t is -1; it must be a number above 0"),
+        ({3: 1}, "no parameter 3"),
+    ],
+)
+def test_wrong_settings_are_refused_and_the_old_ones_stay(open_lens, model, images, given, says):
+    lens = open_lens(model, images, measure="cka_rbf", measure_settings={"t": 0.5})
+    with pytest.raises(cl.errors.ArgumentError, match=says):
+        lens.measure_settings = given
+    assert lens.measure_settings == {"t": 0.5}
+
+
+def test_what_was_compared_is_found_again_and_nothing_else(open_lens, page, model, images):
+    runs = []
+    open_lens(model, images)
+    asked = ASKED | {"measure": "cka_rbf", "settings": '{"t":2}'}
+    assert page.ask("compared", **asked)["header"] == {"found": False, "revision": 0}
+    first = page.ask("similarity", **asked)
+    model.register_forward_pre_hook(lambda *_: runs.append(1))
+    again = page.ask("compared", **asked)
+    assert again["header"]["found"]
+    np.testing.assert_array_equal(arrays(again)["matrix"], arrays(first)["matrix"])
+    for other in ({"settings": "{}"}, {"measure": "cka"}, {"layer_set": "all"}):
+        assert not page.ask("compared", **asked | other)["header"]["found"]
+    assert runs == []
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -181,3 +229,10 @@ def test_offline_page_holds_what_was_compared(open_lens, page, model, images):
     page.ask("similarity", **ASKED)
     key = 'similarity {"comparison":"self","layer_set":"convs","measure":"cka","settings":"{}"}'
     assert key in record(lens, 0)["replies"]
+    # as JSON.stringify writes 2 and 0.00002, which is what a page looks for
+    for given, written in ((2.0, "2"), (0.00002, "0.00002")):
+        page.ask("similarity", **ASKED | {"measure": "cka_rbf", "settings": f'{{"t":{given}}}'})
+        assert (
+            key.replace('cka"', 'cka_rbf"').replace("{}", f'{{\\"t\\":{written}}}')
+            in (record(lens, 0)["replies"])
+        )

@@ -16,7 +16,7 @@ export function Controls({ store }: ViewProps) {
         value={measure.value}
         disabled={fixed}
         aria-label="Measure"
-        onChange={(event) => store.set("measure", event.currentTarget.value)}
+        onChange={(event) => store.comparing.use(event.currentTarget.value)}
       >
         <Measures title="1 = same" measures={offered.measures} identical={1} />
         <Measures title="0 = same" measures={offered.measures} identical={0} />
@@ -75,7 +75,7 @@ function Measures({ title, measures, identical }: MeasuresProps) {
 function Field({ store, parameter }: { store: Store; parameter: Parameter }) {
   const { name, kind, help, low, high, choices } = parameter;
   const { comparing } = store;
-  const value = comparing.settings(store.traits.measure.value)[name] ?? parameter.default;
+  const value = store.traits.measure_settings.value[name] ?? parameter.default;
   const set = (chosen: Setting) => comparing.set(name, chosen);
   const number = (input: HTMLInputElement) => {
     const typed = input.valueAsNumber;
