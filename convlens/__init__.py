@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from convlens import compression as compression
     from convlens import demo as demo
     from convlens.distribution import Distribution as Distribution
     from convlens.distribution import measure_distribution as measure_distribution
@@ -67,6 +68,7 @@ _HOMES = {
     "find_layers": "convlens.layers",
     "Layers": "convlens.layers",
     "Layer": "convlens.layers",
+    "compression": "convlens.compression",
     "demo": "convlens.demo",
     "ConvlensError": "convlens.errors",
     "ForwardError": "convlens.errors",
@@ -101,6 +103,7 @@ __all__ = [
     "__version__",
     "activation_maps",
     "compare",
+    "compression",
     "demo",
     "find_layers",
     "measure_distribution",

@@ -38,6 +38,14 @@ class Cancelled(ConvlensError):  # noqa: N818 - not a fault: somebody asked for 
     """A ``progress`` callback returned False, so the analysis stopped."""
 
 
+class CheckpointError(ConvlensError, OSError):
+    """A checkpoint could not be written, or is none of ours; the one before it is whole."""
+
+
+class MissingPackageError(ConvlensError, ImportError):
+    """A package that only this analysis needs is not installed; the message has the pip line."""
+
+
 def nearest(name: object, valid: Iterable[str], limit: int = 3) -> str:
     """Return ``" Did you mean 'a', 'b'?"`` with the names closest to `name`, or ``""``.
 

@@ -39,6 +39,7 @@ class GraphWeight:
     form: Form
     source: Source
     parameters: int
+    node: fx.Node
 
 
 def find_in_graph(module: nn.Module) -> list[GraphWeight]:
@@ -72,7 +73,7 @@ def _read(module: fx.GraphModule, node: fx.Node) -> GraphWeight | None:
     bias = _argument(node, 2, "bias")
     biases = _attribute(module, bias) if isinstance(bias, fx.Node) else None
     count = sum(t.numel() for t in (*stored[:1], biases) if isinstance(t, Tensor))
-    return GraphWeight(_name(node, leaves[0]), kind, form, source, count)
+    return GraphWeight(_name(node, leaves[0]), kind, form, source, count, node)
 
 
 def _called(node: fx.Node) -> str:

@@ -28,6 +28,7 @@ _TORCH_PARAMETRISATIONS = {
     "_SpectralNorm": "spectral_norm",
     "_Orthogonal": "orthogonal",
 }
+_OURS = "FakeQuantize"  # of convlens.compression: keeps the shape, draws nothing, says its scheme
 _FAKE_QUANTISERS = ("weight_fake_quant", "weight_fake_quantizer")  # torch.ao, torchao
 
 
@@ -178,7 +179,7 @@ def _parametrised(module: nn.Module, name: str) -> Source | None:
     for tensor in stored:
         if (reason := why_unreadable(tensor)) is not None:
             return _unreadable(reason, stored, notes)
-    known = all(type(step).__name__ in _TORCH_PARAMETRISATIONS for step in steps)
+    known = all(type(step).__name__ in (*_TORCH_PARAMETRISATIONS, _OURS) for step in steps)
 
     def read() -> Tensor:
         # The copy takes the training flag off (spectral_norm then leaves its vectors alone) and
@@ -353,6 +354,8 @@ def _parametrisation(step: nn.Module) -> str:
     kind = type(step).__name__
     if kind in _TORCH_PARAMETRISATIONS:
         return _TORCH_PARAMETRISATIONS[kind]
+    if kind == _OURS and callable(told := getattr(step, "scheme", None)):
+        return str(told())
     own = sum(parameter.numel() for parameter in step.parameters())
     return f"parametrised by {kind}" + (f" ({own:,} parameters of its own)" if own else "")
 

@@ -30,8 +30,8 @@ LEVELS = (
     | {"untouched", "weights"},
     {"choices", "parameters", "plotting"},
     # Analyses, each of them and what it is made of; the demo is made with none of them.
-    {"demo", "distribution", "features", "filters", "measures", "orthogonality", "quality"}
-    | {"randomness", "scores", "similarity", "verdict"},
+    {"compression", "demo", "distribution", "features", "filters", "measures", "orthogonality"}
+    | {"quality", "randomness", "scores", "similarity", "verdict"},
     {"widget"},
     {"convlens"},
 )
@@ -191,6 +191,12 @@ def test_version_is_that_of_the_installed_package() -> None:
     assert convlens.__version__ == version("convlens")
 
 
+def extras() -> set[str]:
+    """Packages that a user installs by an extra, ``pip install 'convlens[torchao]'``."""
+    lines = [line for line in requires("convlens") or [] if "extra ==" in line]
+    return {re.split(r"[^\w-]", line)[0] for line in lines if "dev" not in line.split(";")[1]}
+
+
 def test_dependencies_are_those_that_are_imported() -> None:
     required = [line for line in requires("convlens") or [] if "extra ==" not in line]
     declared = {re.split(r"[^\w-]", line)[0] for line in required}
@@ -202,6 +208,7 @@ def test_dependencies_are_those_that_are_imported() -> None:
         for name in Imports(file, inside_functions=True).names
     }
     packages = imported - set(sys.stdlib_module_names) - {"convlens", "__future__"}
+    packages -= extras()  # each imported only when its backend is asked for
     # ipywidgets comes with anywidget, but the Lens needs a newer one than anywidget asks for.
     # captum is asked for by the saliency views, which come next.
     assert packages | {"captum", "ipywidgets"} == declared
