@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from convlens.quality import Quality as Quality
     from convlens.quality import measure_layer as measure_layer
     from convlens.quality import measure_quality as measure_quality
+    from convlens.saliency import Predictions as Predictions
+    from convlens.saliency import Saliency as Saliency
+    from convlens.saliency import attribute as attribute
+    from convlens.saliency import predict as predict
+    from convlens.saliency import preflight as preflight
     from convlens.similarity import Similarity as Similarity
     from convlens.similarity import compare as compare
     from convlens.widget.lens import Lens as Lens
@@ -65,6 +70,11 @@ _HOMES = {
     "TopInputs": "convlens.features",
     "activation_maps": "convlens.features",
     "ActivationMaps": "convlens.features",
+    "attribute": "convlens.saliency",
+    "preflight": "convlens.saliency",
+    "predict": "convlens.saliency",
+    "Saliency": "convlens.saliency",
+    "Predictions": "convlens.saliency",
     "find_layers": "convlens.layers",
     "Layers": "convlens.layers",
     "Layer": "convlens.layers",
@@ -94,7 +104,9 @@ __all__ = [
     "Layers",
     "Lens",
     "ModelError",
+    "Predictions",
     "Quality",
+    "Saliency",
     "Search",
     "Similarity",
     "TopInputs",
@@ -102,6 +114,7 @@ __all__ = [
     "Visualization",
     "__version__",
     "activation_maps",
+    "attribute",
     "compare",
     "compression",
     "demo",
@@ -109,6 +122,8 @@ __all__ = [
     "measure_distribution",
     "measure_layer",
     "measure_quality",
+    "predict",
+    "preflight",
     "read_filters",
     "top_inputs",
     "visualize_features",

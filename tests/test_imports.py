@@ -26,12 +26,12 @@ PUBLIC = [name for name in convlens.__all__ if not name.startswith("__")]
 LEVELS = (
     {"errors"},
     # Model access: what stands in a model, and what its weights really are.
-    {"activations", "forms", "graphs", "inputs", "layer", "layers", "tensors", "tree"}
+    {"activations", "forms", "graphs", "inputs", "layer", "layers", "replica", "tensors", "tree"}
     | {"untouched", "weights"},
     {"choices", "parameters", "plotting"},
     # Analyses, each of them and what it is made of; the demo is made with none of them.
     {"compression", "demo", "distribution", "features", "filters", "measures", "orthogonality"}
-    | {"quality", "randomness", "scores", "similarity", "verdict"},
+    | {"quality", "randomness", "saliency", "scores", "similarity", "verdict"},
     {"widget"},
     {"convlens"},
 )

@@ -1,0 +1,23 @@
+"""Saliency: which parts of an input a prediction rests on, by every method of Captum."""
+
+from __future__ import annotations
+
+from convlens.saliency.attribute import attribute, preflight, warm_up
+from convlens.saliency.attribution import Attribution
+from convlens.saliency.methods import METHODS, Method, find_method
+from convlens.saliency.predict import Prediction, Predictions, predict
+from convlens.saliency.result import Saliency
+
+__all__ = [
+    "METHODS",
+    "Attribution",
+    "Method",
+    "Prediction",
+    "Predictions",
+    "Saliency",
+    "attribute",
+    "find_method",
+    "predict",
+    "preflight",
+    "warm_up",
+]
