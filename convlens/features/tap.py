@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
@@ -115,7 +115,9 @@ class Tap:
                 self.model.eval()
             yield
 
-    def emit(self, batch: Any, *, drawn: bool = False, leak: bool = False) -> Tensor:
+    def emit(
+        self, batch: Any, *, drawn: bool = False, leak: bool = False, rough: bool = False
+    ) -> Tensor:
         """Run the model up to the layer and return what it emits, channels second.
 
         To be called inside :meth:`held`.
@@ -128,6 +130,8 @@ class Tap:
             Whether it came from a loader and may hold labels.
         leak : bool, default False
             Let a hundredth of the gradient through a ReLU that is the layer, where it is shut.
+        rough : bool, default False
+            Multiply in bfloat16, by torch's autocast.
 
         Returns
         -------
@@ -157,7 +161,10 @@ class Tap:
                 raise _Reached(self)
 
         watched = [] if self._module is None else [self._module]
-        with hooked(watched, enter if leak and self.gated else None, leave):
+        with (
+            hooked(watched, enter if leak and self.gated else None, leave),
+            torch.autocast(self.device.type, torch.bfloat16) if rough else nullcontext(),
+        ):
             try:
                 output = self._run(batch, drawn=drawn)
                 if self._module is None:

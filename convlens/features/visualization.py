@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import math
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
@@ -21,10 +19,10 @@ from convlens.features.fourier import Fourier
 from convlens.features.objectives import Goal, Objective, check_channels
 from convlens.features.presets import preset_for
 from convlens.features.result import Features
+from convlens.features.settings import Precision, is_rough, moved, number, whole
 from convlens.features.sizes import image_batch, input_shape
 from convlens.features.tap import Forward, Tap
 from convlens.features.transforms import Robustness
-from convlens.inputs import device_of
 from convlens.similarity.capture import is_out_of_memory, unwatched
 from convlens.tree import kind_of
 
@@ -96,6 +94,7 @@ class Visualization:
         restarts: int = 3,
         batch_size: int | None = None,
         forward: Forward | None = None,
+        precision: Precision = "auto",
         device: Any = None,
         seed: int = 0,
     ) -> None:
@@ -108,26 +107,27 @@ class Visualization:
             raise ArgumentError(
                 "layer is missing: name one, or pass objective='logit' for the model's output."
             )
-        self.tap = Tap(_moved(model, device), layer, forward)
+        self.tap = Tap(moved(model, device), layer, forward)
         images = image_batch(inputs)
         shape, guessed = input_shape(self.tap, images, size)
         preset = preset_for(*shape[1:])
-        self.steps_each = _whole(steps, preset.steps, "steps", 1)
-        self.seed = _whole(seed, 0, "seed", 0)
-        self.variants = _whole(variants, 1, "variants", 1)
-        self._batch_size = _whole(batch_size, preset.batch_size, "batch_size", 1)
+        self.steps_each = whole(steps, preset.steps, "steps", 1)
+        self.seed = whole(seed, 0, "seed", 0)
+        self.variants = whole(variants, 1, "variants", 1)
+        self._batch_size = whole(batch_size, preset.batch_size, "batch_size", 1)
         self._climb = Climb(
-            learning_rate=_number(learning_rate, preset.learning_rate, "learning_rate", above=True),
-            tv=_number(tv, preset.tv, "tv"),
-            prior=_number(prior, preset.prior, "prior"),
+            learning_rate=number(learning_rate, preset.learning_rate, "learning_rate", above=True),
+            tv=number(tv, preset.tv, "tv"),
+            prior=number(prior, preset.prior, "prior"),
             variants=self.variants,
-            diversity=_number(diversity, 1.0, "diversity") if self.variants > 1 else 0.0,
-            restarts=_whole(restarts, 3, "restarts", 0),
+            diversity=number(diversity, 1.0, "diversity") if self.variants > 1 else 0.0,
+            restarts=whole(restarts, 3, "restarts", 0),
             seed=self.seed,
+            rough=is_rough(precision, self.tap, shape),
             robustness=Robustness(
-                jitter=_number(jitter, preset.jitter, "jitter"),
-                scale=_number(scale, preset.scale, "scale"),
-                rotate=_number(rotate, preset.rotate, "rotate"),
+                jitter=number(jitter, preset.jitter, "jitter"),
+                scale=number(scale, preset.scale, "scale"),
+                rotate=number(rotate, preset.rotate, "rotate"),
             ),
         )
         if self._climb.robustness.scale >= 1:
@@ -135,7 +135,7 @@ class Visualization:
         palette = make_palette(shape[0], mean, std, images, size=shape[1:], decorrelate=decorrelate)
         self.notes: list[str] = [*self.tap.notes, *guessed, *palette.notes]
         self.palette = palette.to(self.tap.device)
-        self.fourier = Fourier(*shape, _number(decay, preset.decay, "decay"), self.tap.device)
+        self.fourier = Fourier(*shape, number(decay, preset.decay, "decay"), self.tap.device)
         grey = torch.zeros(1, *shape, device=self.tap.device)
         with self.tap.held(), torch.no_grad():
             self._grey = self.palette.inputs(grey)
@@ -309,35 +309,3 @@ class Visualization:
         self.notes.append(f"out of memory: {smaller} pictures at once")
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def _moved(model: Any, device: Any) -> Any:
-    """Return a copy of the model on another device; the model itself where it is there."""
-    if device is None or not isinstance(model, nn.Module):
-        return model
-    try:
-        target = torch.device(device)
-        here = device_of(model)
-        same = here is None or (here.type == target.type and target.index in (None, here.index))
-        return model if same else copy.deepcopy(model).to(target)
-    except (RuntimeError, TypeError, AssertionError) as error:
-        said = str(error).strip().split("\n")[0]
-        raise ArgumentError(f"device {device!r} cannot be used here ({said}).") from error
-
-
-def _whole(value: Any, default: int, called: str, least: int) -> int:
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ArgumentError(f"{called} is {value!r}; it must be a whole number, at least {least}.")
-    return value
-
-
-def _number(value: Any, default: float, called: str, *, above: bool = False) -> float:
-    if value is None:
-        return default
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0 or (above and value == 0):
-        wanted = "a number above 0" if above else "a number, at least 0"
-        raise ArgumentError(f"{called} is {value!r}; it must be {wanted}.")
-    return float(value)

@@ -9,6 +9,7 @@ from torch import nn
 
 from convlens.features.objectives import Objective
 from convlens.features.result import Features
+from convlens.features.settings import Precision
 from convlens.features.tap import Forward
 from convlens.features.visualization import Visualization
 from convlens.similarity.capture import unwatched
@@ -44,6 +45,7 @@ def visualize_features(
     restarts: int = 3,
     batch_size: int | None = None,
     forward: Forward | None = None,
+    precision: Precision = "auto",
     device: Any = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -111,6 +113,9 @@ def visualize_features(
         New, stronger starts where no gradient arrives; after those the channel "never fires".
     forward : callable(model, batch), optional
         Runs the model where calling it on a batch would not.
+    precision : {"auto", "float32", "bfloat16"}, default "auto"
+        What to multiply in on the way; "auto" is bfloat16 on a CPU that has units for it, for
+        pictures of 24 pixels and more. Activations are measured in float32 in any case.
     device : str or torch.device, optional
         Where to run; default: where the model is. Elsewhere a copy runs.
     seed : int, default 0
@@ -173,6 +178,7 @@ def visualize_features(
         restarts=restarts,
         batch_size=batch_size,
         forward=forward,
+        precision=precision,
         device=device,
         seed=seed,
     )
