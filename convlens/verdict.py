@@ -191,9 +191,10 @@ def _patterns(layer: LayerQuality) -> tuple[str, str, Tone]:
         what = "1 × 1 filters" if layer.kernel else "single weights"
         return "No patterns to judge", f"These are {what}, so entropy does not apply.", "none"
     if n <= taps:
+        filters = "1 filter" if n == 1 else f"{n} filters"
         return (
             "Too few filters to judge",
-            f"{n} filters of {taps} weights cannot span the patterns possible, random or not.",
+            f"{filters} of {taps} weights cannot span the patterns possible, random or not.",
             "none",
         )
     if not any(layer.explained_variance):

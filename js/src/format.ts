@@ -20,6 +20,9 @@ export function percent(share: number | null | undefined): string {
   return `${Number(value.toFixed(digits))} %`;
 }
 
+/** A text that leaves no "%" alone at the beginning of a line. */
+export const unbroken = (text: string): string => text.replaceAll(" %", "\u00a0%");
+
 /** A probability: never "0.000". */
 export function probability(p: number): string {
   return p < 0.001 ? "< 0.001" : `= ${p.toFixed(p < 0.1 ? 3 : 2)}`;

@@ -23,6 +23,9 @@ export function RailButton({ store, open }: RailProps) {
       aria-expanded={open.value}
       aria-label={`Layer: ${store.traits.layer.value}`}
       onClick={() => (open.value = !open.value)}
+      onKeyDown={(event) => {
+        if (event.key === "Escape") open.value = false;
+      }}
     >
       <Name text={nameOf(store.layer.value)} />
       <Icon name="down" />
@@ -56,6 +59,17 @@ export function Rail({ store, open }: RailProps) {
   useLayoutEffect(() => {
     if (shown && list.current) reveal(list.current, layer);
   }, [layer, shown, groups.value]);
+  useLayoutEffect(() => {
+    // unfolded, it takes the keys
+    if (shown && narrow) list.current?.focus({ preventScroll: true });
+  }, [shown, narrow]);
+
+  /** Folds it, and gives the focus back to the button that unfolded it. */
+  const fold = () => {
+    open.value = false;
+    if (narrow)
+      list.current?.closest(".convlens")?.querySelector<HTMLElement>(".cl-rail-button")?.focus();
+  };
 
   if (!shown) return null;
 
@@ -64,19 +78,19 @@ export function Rail({ store, open }: RailProps) {
     if (next !== null) store.select(next);
     else if (event.key === "Enter") store.select(layer, { view: "filters" });
     else if (event.key !== "Escape") return;
-    if (event.key === "Enter" || event.key === "Escape") open.value = false;
+    if (event.key === "Enter" || event.key === "Escape") fold();
     event.preventDefault();
   };
   const searchKeys = (event: KeyboardEvent) => {
     const [first] = keys.value;
     if (event.key === "Enter" && first !== undefined) {
       store.select(first);
-      open.value = false;
+      fold();
     } else if (event.key === "ArrowDown" && first !== undefined) {
       list.current?.focus({ preventScroll: true });
       if (!keys.value.includes(layer)) store.select(first);
     } else if (event.key === "Escape" && query.value) query.value = "";
-    else if (event.key === "Escape") open.value = false;
+    else if (event.key === "Escape") fold();
     else return;
     event.preventDefault();
   };

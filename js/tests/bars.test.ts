@@ -77,8 +77,8 @@ const data = (bars: Bar[], names: string[], more: Partial<BarsData> = {}): BarsD
   hovered: -1,
   mode: "normalized",
   guides: { good: 0.9, random: 1, redundant: 0.5 },
-  entropyTitle: "Entropy",
-  sparsityTitle: "Sparsity",
+  entropyTitle: ["Entropy"],
+  sparsityTitle: ["Sparsity"],
   ...more,
 });
 const named = (count: number) =>

@@ -30,6 +30,15 @@ def test_narrow_cell_folds_the_rail(notebook: Notebook) -> None:
     lens.choose("layer2.0.conv1")
     lens.await_layer("layer2.0.conv1")
     expect(lens.rail).to_have_count(0)
+    # by keys: the list has them once it is unfolded, and the button has them back
+    lens.unfold.press("Enter")
+    expect(lens.rail).to_be_focused()
+    notebook.page.keyboard.press("ArrowDown")
+    expect(lens.status).to_contain_text("layer2.0.conv2")
+    notebook.page.keyboard.press("ArrowUp")
+    notebook.page.keyboard.press("Escape")
+    expect(lens.rail).to_have_count(0)
+    expect(lens.unfold).to_be_focused()
     lens.open("Filters")
     lens.await_gallery("layer2.0.conv1")
 

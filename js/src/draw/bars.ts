@@ -19,8 +19,9 @@ export interface BarsData {
   hovered: number;
   mode: Entropy;
   guides: { good: number; random: number; redundant: number };
-  entropyTitle: string;
-  sparsityTitle: string;
+  /** Each in several lengths, the longest first. */
+  entropyTitle: readonly string[];
+  sparsityTitle: readonly string[];
 }
 
 export interface Axis {
@@ -141,12 +142,14 @@ function scale({ top, bottom }: { top: number; bottom: number }, max: number): S
 
 function title(
   context: CanvasRenderingContext2D,
-  text: string,
+  texts: readonly string[],
   top: number,
   { left, right }: BarsLayout,
   colors: Colors,
 ): void {
-  const fitted = fitMiddle(context, text, right - left, 11, 600);
+  const room = right - left;
+  const fits = texts.find((text) => widthOf(context, text, 11, 600) <= room);
+  const fitted = fits ?? fitMiddle(context, texts.at(-1) ?? "", room, 11, 600);
   write(context, fitted, left, top - 9, { color: colors.fg, weight: 600 });
 }
 

@@ -31,6 +31,8 @@ export interface Scene {
 export interface Choice {
   readonly camera: Camera;
   readonly chosen: Cell | null;
+  /** The row of the chosen layer, which may have no column yet; -1: it is none of the rows. */
+  readonly marked: number;
   readonly hover: Cell | null;
 }
 
@@ -97,7 +99,7 @@ export class HeatmapPainter {
   draw(
     context: CanvasRenderingContext2D,
     scene: Scene,
-    { camera, chosen, hover }: Choice,
+    { camera, chosen, marked, hover }: Choice,
     plot: Plot,
     room: Room,
     cell: Size,
@@ -143,6 +145,10 @@ export class HeatmapPainter {
     const ring = ({ row, column }: Cell, color: string) =>
       outline(context, x(column), y(row + 1), across, down, color, colors.bg);
     if (chosen) ring(chosen, colors.accent);
+    else if (marked >= 0) {
+      context.fillStyle = colors.accent;
+      context.fillRect(plot.left - BLEED, y(marked + 1), 3, Math.max(3, down));
+    }
     if (hover && !same(hover, chosen)) ring(hover, colors.fg);
     context.restore();
 

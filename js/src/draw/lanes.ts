@@ -98,7 +98,10 @@ export function drawRowNames(
     const text = fitMiddle(context, label, room.inner, 10.5);
     write(context, text, edge, (low + high) / 2, { ...style, size: 10.5 });
   }
-  if (inner.length) edge -= room.inner + 6;
+  if (inner.length) {
+    const widest = Math.max(...inner.map(({ label }) => widthOf(context, label, 10.5)));
+    edge -= Math.min(room.inner, widest) + 6;
+  }
   const stages = visible(axis.stages, track);
   for (const { low, high } of stages) {
     context.fillStyle = colors.edge;

@@ -3,7 +3,7 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 import { paintKernel } from "../draw/kernel";
 import { kernelOf } from "../draw/layout";
 import { entropyOf, normOf } from "../filters";
-import { figure, percent, weight } from "../format";
+import { figure, percent, unbroken, weight } from "../format";
 import { Icon } from "../icons";
 import type { Store } from "../state";
 import type { GalleryModel } from "./model";
@@ -135,7 +135,7 @@ interface ValuesProps {
 /** The weights as they lie in the kernel, slice under slice. */
 function Values({ sizes, values, digits }: ValuesProps) {
   const { width, height } = kernelOf(sizes);
-  const fewer = width > 3 ? Math.max(2, digits - 1) : digits;
+  const fewer = width > 3 ? Math.max(2, digits - (width > 5 ? 2 : 1)) : digits;
   const rows = Array.from({ length: values.length / width }, (_, row) =>
     Array.from(values.subarray(row * width, (row + 1) * width)),
   );
@@ -225,7 +225,7 @@ export function NoteCard({ store, model }: Props) {
   return (
     <section class="cl-card cl-note" aria-label="Findings">
       {lines.map((line) => (
-        <p key={line}>{line}</p>
+        <p key={line}>{unbroken(line)}</p>
       ))}
     </section>
   );

@@ -32,6 +32,7 @@ export function Heatmap({ store, model, steering }: Props) {
       const choice = {
         camera: steering.camera.value,
         chosen: model.chosen.value,
+        marked: model.row.value,
         hover: model.hover.value,
       };
       painter.draw(context, scene, choice, model.plot.value, model.room.value, model.cell.value);

@@ -47,6 +47,8 @@ export class SimilarityModel {
   readonly useful: ReadonlySignal<number>;
   /** And down, where the cards do not stand beside it. */
   readonly tall: ReadonlySignal<number>;
+  /** The row of the chosen layer; -1 where it has none. */
+  readonly row: ReadonlySignal<number>;
   readonly chosen: ReadonlySignal<Cell | null>;
   /** The cell of the card: pointed at, else chosen. */
   readonly shown: ReadonlySignal<Cell | null>;
@@ -118,12 +120,15 @@ export class SimilarityModel {
       const cells = ((width / wide) * tall * this.rows.value.count) / this.columns.value.count;
       return Math.round(Math.min(420, Math.max(200, cells + AROUND)));
     });
-    this.chosen = computed(() => {
-      const value = found.value;
+    this.row = computed(() => {
       const layer = traits.layer.value;
       const local = this.#row.value;
       const key = local?.layer === layer ? local.key : layer;
-      const row = value?.rows.findIndex((side) => side.key === key) ?? -1;
+      return found.value?.rows.findIndex((side) => side.key === key) ?? -1;
+    });
+    this.chosen = computed(() => {
+      const value = found.value;
+      const row = this.row.value;
       const column = value?.columns.findIndex((side) => side.key === traits.reference_layer.value);
       return row < 0 || column === undefined || column < 0 ? null : { row, column };
     });

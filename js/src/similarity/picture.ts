@@ -34,7 +34,12 @@ export function similarityPicture(
         drawDiagonal(context, size, { ...line, hover: -1 }, colors);
         return;
       }
-      const choice = { camera: steering.camera.peek(), chosen: model.chosen.peek(), hover: null };
+      const choice = {
+        camera: steering.camera.peek(),
+        chosen: model.chosen.peek(),
+        marked: model.row.peek(),
+        hover: null,
+      };
       const { plot, room, cell } = model;
       new HeatmapPainter().draw(context, scene, choice, plot.peek(), room.peek(), cell.peek());
       context.translate(plot.peek().left, size.height);

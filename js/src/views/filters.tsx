@@ -145,7 +145,8 @@ function Progress({ store, model }: ViewProps & { model: GalleryModel }) {
     return <span class="cl-hint">one weight has no entropy: by position</span>;
   }
   const info = store.layers.value.find(({ key }) => key === layer);
-  const total = `${count(out * inputs)} ${taps === 1 ? "weights" : "filters"}`;
+  const things = taps === 1 ? "weight" : "filter";
+  const total = `${count(out * inputs)} ${things}${out * inputs === 1 ? "" : "s"}`;
   return (
     <span class="cl-hint" title={info ? shapeInWords(info) : undefined}>
       {out < outputs ? `the first ${count(out)} of ${count(outputs)} outputs` : total} · scroll to

@@ -93,10 +93,15 @@ export function barsData(store: Store, hovered: number): BarsData {
   const measured = store.row.value?.eps ?? eps.value;
   const at = Math.abs(measured - eps.value) > 1e-9 ? ` (eps ${percent(measured)})` : "";
   const titles = {
-    normalized: "Variance entropy, of what random filters have",
-    raw: "Variance entropy",
-    clean: `Variance entropy without sparse filters${at}, of what random filters have`,
+    normalized: ["Variance entropy, of what random filters have", "Variance entropy, of random"],
+    raw: ["Variance entropy"],
+    clean: [
+      `Variance entropy without sparse filters${at}, of what random filters have`,
+      `Entropy without sparse filters${at}, of random`,
+      `Entropy of filters not sparse${at}`,
+    ],
   };
+  const limit = percent(eps.value);
   const layers = store.layers.value;
   return {
     bars: store.bars.value,
@@ -106,7 +111,10 @@ export function barsData(store: Store, hovered: number): BarsData {
     mode,
     guides: store.kernel._structure.value.guides,
     entropyTitle: titles[mode],
-    sparsityTitle: `Sparsity, share of filters below ${percent(eps.value)} of the largest weight`,
+    sparsityTitle: [
+      `Sparsity, share of filters below ${limit} of the largest weight`,
+      `Sparsity, share below ${limit} of the largest`,
+    ],
   };
 }
 

@@ -1,7 +1,7 @@
 import type { Signal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { entropyOf } from "../eps";
-import { count, figure, percent, probability, weight } from "../format";
+import { count, figure, percent, probability, unbroken, weight } from "../format";
 import { Icon } from "../icons";
 import type { Row } from "../protocol";
 import type { Store } from "../state";
@@ -47,14 +47,17 @@ export function VerdictCard({ store, unfolded }: Props) {
       <h4>
         <Icon name={icon} /> {title}
       </h4>
-      <p title={old ? `for eps ${percent(row.eps)}` : undefined}>{text}</p>
+      <p title={old ? `for eps ${percent(row.eps)}` : undefined}>{unbroken(text)}</p>
       <button
         type="button"
         class="cl-unfold"
         aria-expanded={unfolded.value}
         onClick={() => (unfolded.value = !unfolded.value)}
       >
-        How it is computed · Gavrikov &amp; Keuper 2022 <Icon name="down" size={12} />
+        How it is computed · Gavrikov &amp; Keuper{" "}
+        <span class="cl-together">
+          2022 <Icon name="down" size={12} />
+        </span>
       </button>
     </section>
   );
