@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from convlens import compression as compression
     from convlens import demo as demo
+    from convlens import filterdb as filterdb
     from convlens.distribution import Distribution as Distribution
     from convlens.distribution import measure_distribution as measure_distribution
     from convlens.errors import ArgumentError as ArgumentError
@@ -80,6 +81,7 @@ _HOMES = {
     "Layer": "convlens.layers",
     "compression": "convlens.compression",
     "demo": "convlens.demo",
+    "filterdb": "convlens.filterdb",
     "ConvlensError": "convlens.errors",
     "ForwardError": "convlens.errors",
     "ModelError": "convlens.errors",
@@ -118,6 +120,7 @@ __all__ = [
     "compare",
     "compression",
     "demo",
+    "filterdb",
     "find_layers",
     "measure_distribution",
     "measure_layer",

@@ -1,0 +1,141 @@
+"""Filters out of a file: in pieces that belong to one layer, several of them to a chunk."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from convlens.filterdb.errors import FilterDBError
+
+__all__ = ["CHUNK", "Piece", "Source", "chunks_of"]
+
+CHUNK = 1 << 19
+"""Filters read at once: 19 MB of float32 filters of 3 x 3."""
+
+Rows = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Filters `start` to `stop` (not included) of the file, all of one slot.
+
+    Attributes
+    ----------
+    slot : int
+        Where what is measured of them is added: the number of a layer, or of a group.
+    start, stop : int
+    """
+
+    slot: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """The filters of one file, opened when first read, once in each thread.
+
+    Attributes
+    ----------
+    path : str
+    dataset : str
+    n, taps : int
+        The shape of all filters.
+    """
+
+    path: str
+    dataset: str
+    n: int
+    taps: int
+
+    def read(self, pieces: tuple[Piece, ...]) -> Iterator[tuple[int, Rows]]:
+        """Give each piece's slot and filters, (n, taps); neighbours are read together."""
+        for run in _runs(pieces):
+            rows = self._rows(run[0].start, run[-1].stop)
+            for piece in run:
+                yield piece.slot, rows[piece.start - run[0].start : piece.stop - run[0].start]
+
+    def _rows(self, start: int, stop: int) -> Rows:
+        node = _opened(self.path, self.dataset)
+        try:
+            found: Rows = node[start:stop]
+        except OSError as error:
+            raise FilterDBError(
+                f"Filters {start:,} to {stop:,} of {self.path!r} cannot be read ({error}): the "
+                "file is damaged there."
+            ) from error
+        return found.reshape(len(found), self.taps)
+
+
+_open = threading.local()
+
+
+def _opened(path: str, dataset: str) -> Any:
+    """Keep the file that this thread has read last open, since opening costs as much as a chunk."""
+    import h5py
+
+    if getattr(_open, "path", None) != path or not _open.file:
+        close_files()
+        _open.file, _open.path = h5py.File(path, "r"), path
+    return _open.file[dataset]
+
+
+def close_files() -> None:
+    """Close what this thread has open."""
+    file = cast(Any, getattr(_open, "file", None))
+    if file is not None:
+        file.close()
+    _open.file = _open.path = None
+
+
+def _runs(pieces: tuple[Piece, ...]) -> Iterator[list[Piece]]:
+    run: list[Piece] = []
+    for piece in pieces:
+        if run and piece.start != run[-1].stop:
+            yield run
+            run = []
+        run.append(piece)
+    if run:
+        yield run
+
+
+def chunks_of(
+    spans: npt.NDArray[np.int64], slots: Iterable[int], size: int = CHUNK
+) -> list[tuple[Piece, ...]]:
+    """Cut layers into chunks of `size` filters, in the order of the file.
+
+    Parameters
+    ----------
+    spans : ndarray of int64
+        (layers, 2): start and stop of each.
+    slots : iterable of int
+        The slot of each.
+    size : int
+
+    Examples
+    --------
+    >>> chunks_of(np.array([[0, 3], [3, 10]]), [0, 1], size=5)
+    [(Piece(slot=0, start=0, stop=3), Piece(slot=1, start=3, stop=5)), \
+(Piece(slot=1, start=5, stop=10),)]
+    """
+    found: list[tuple[Piece, ...]] = []
+    waiting: list[Piece] = []
+    room = size
+    order = sorted(zip(spans.tolist(), slots, strict=True))
+    for (start, stop), slot in order:
+        while start < stop:
+            end = min(stop, start + room)
+            waiting.append(Piece(int(slot), start, end))
+            room -= end - start
+            start = end
+            if room == 0:
+                found.append(tuple(waiting))
+                waiting, room = [], size
+    if waiting:
+        found.append(tuple(waiting))
+    return found
