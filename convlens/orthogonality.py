@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
-from torch.nn.functional import linear
+from torch import Tensor, nn
 
 from convlens.measures import float32_is_exact, norm, parts
 
 __all__ = ["orthogonality_of"]
 
 _BLOCK = 1 << 22  # numbers in a temporary product
-_SMALL = 1 << 15  # weights below which it makes no difference how they are multiplied
-_WIDE = 384  # outputs from which bfloat16 pays, its check included
-_SAMPLE = 8  # outputs that are computed both ways
-_TOLERANCE = 1e-5  # of the mean |cosine| of one output; that of all is some 20 times more precise
+_STEP = 256  # rows of a temporary product
+_SMALL = 1 << 18  # weights below which it makes no difference how they are multiplied
+_CACHED = 1 << 17  # weights that stay in a core's cache from one operation to the next
+_WIDE = 256  # outputs from which bfloat16 pays, its check included
+_SAMPLE = 64  # outputs whose pairs with a quarter as many others are computed both ways
+_LARGE = 1 << 18  # weights over which rounding errors cancel to 1e-6
+_TOLERANCE = 1e-5  # of their mean |cosine|; that of all is some ten times more precise
 
 
 def orthogonality_of(weight: Tensor, groups: int) -> tuple[float | None, int]:
@@ -36,12 +38,12 @@ def orthogonality_of(weight: Tensor, groups: int) -> tuple[float | None, int]:
     excluded : int
         Number of zero filters.
     """
-    size = norm(weight, dim=1)
+    rows, size = _sized(weight, groups)
     faint = (size < 1e-10).nonzero().squeeze(1)
     if faint.numel():  # their squares underflow: the direction is what counts
         peak = weight[faint].abs().amax(1, keepdim=True)
         weight = weight.index_copy(0, faint, weight[faint] / torch.where(peak > 0, peak, 1))
-        size = norm(weight, dim=1)
+        rows, size = _sized(weight, groups)
         alive = size > 0
         inverse = torch.where(alive, 1 / size, 0)
         living = alive.view(groups, -1).sum(1).cpu().double()
@@ -53,7 +55,7 @@ def orthogonality_of(weight: Tensor, groups: int) -> tuple[float | None, int]:
     if not pairs:
         return None, excluded
     if groups == 1:
-        whole = _overlap(weight, inverse)
+        whole = _overlap(weight, rows, inverse)
     else:
         shape = (groups, len(weight) // groups)
         whole = _grouped_overlap(weight.view(*shape, -1), inverse.view(shape))
@@ -61,46 +63,54 @@ def orthogonality_of(weight: Tensor, groups: int) -> tuple[float | None, int]:
     return max(0.0, 1 - whole / pairs), excluded
 
 
-def _overlap(weight: Tensor, inverse: Tensor) -> float:
+def _sized(weight: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    """Return the rows as they are to be multiplied, in bfloat16 where that pays, and their norms.
+
+    With the norms that they have after rounding, the largest error of rounding cancels.
+    """
+    large = groups == 1 and len(weight) >= _WIDE and weight.numel() >= _LARGE
+    if not (large and _best_product(weight) is _product_by_onednn and _has_fast_bfloat16()):
+        return weight, norm(weight, dim=1)
+    rounded = torch.empty_like(weight, dtype=torch.bfloat16)
+    step = max(1, _CACHED // weight.shape[1])
+    place = weight.new_empty(min(step, len(weight)), weight.shape[1])
+    sizes: list[Tensor] = []
+    for part, into in zip(parts(weight, step), parts(rounded, step), strict=True):
+        sizes.append(norm(place[: len(part)].copy_(into.copy_(part)), dim=1))
+    return rounded, torch.cat(sizes)
+
+
+def _overlap(weight: Tensor, rows: Tensor, inverse: Tensor) -> float:
     """Sum |cosine| over the ordered pairs of different rows."""
-    product = _best_product(weight)
-    if len(weight) >= _WIDE and product is _product_by_onednn and _has_fast_bfloat16():
-        whole, last = _triangle(weight.bfloat16(), inverse, _product_of_bfloat16)
-        if _is_precise(last, weight, inverse):
+    if rows.dtype == torch.bfloat16:
+        whole = _triangle(rows, inverse, _product_of_bfloat16)
+        if abs(_bias(weight, rows, inverse)) < _TOLERANCE:
             return whole
-    return _triangle(weight, inverse, product)[0]
+        size = norm(weight, dim=1)
+        inverse = torch.where(size > 0, 1 / size, 0)
+    return _triangle(weight, inverse, _best_product(weight))
 
 
-def _triangle(
-    rows: Tensor, inverse: Tensor, product: Callable[[Tensor, Tensor], Tensor]
-) -> tuple[float, Tensor]:
-    """Do so in blocks of rows; return also the absolute products of the last block with all."""
+def _triangle(rows: Tensor, inverse: Tensor, product: Callable[[Tensor, Tensor], Tensor]) -> float:
+    """Do so in blocks of rows."""
     found: list[Tensor] = []
-    sizes = rows
-    for start, stop in _blocks(len(rows)):
+    for start, block in zip(range(0, len(rows), _STEP), parts(rows, _STEP), strict=True):
         # Pairs come twice, so the lower triangle is enough.
-        scale = inverse[start:stop]
-        sizes = product(rows[start:stop], rows[:stop]).abs_()
-        own = sizes[:, start:]
-        found.append(scale.dot(own @ scale) - own.diagonal().dot(scale * scale))
-        if start:
-            found.append(2 * scale.dot(sizes[:, :start] @ inverse[:start]))
-    return float(torch.stack(found).sum()), sizes
-
-
-def _blocks(count: int) -> Iterator[tuple[int, int]]:
-    step = max(128, min(512, count // 16))
-    for start in range(0, count, step):
-        yield start, min(count, start + step)
+        stop = start + len(block)
+        sizes = product(block, rows[:stop]).abs_()
+        scale = inverse[start:stop].to(sizes.dtype)
+        weights = torch.cat((2 * inverse[:start], inverse[start:stop])).to(sizes.dtype)
+        found.append(scale.dot(sizes @ weights) - sizes[:, start:].diagonal().dot(scale * scale))
+    return float(torch.stack(found).sum())
 
 
 def _grouped_overlap(groups: Tensor, inverse: Tensor) -> float:
     whole = groups.new_zeros(())
     step = max(1, _BLOCK // groups.shape[1] ** 2)
     exact = float32_is_exact() or groups.device.type == "mps"
-    for group, scale in zip(parts(groups, step), parts(inverse, step), strict=True):
-        wide = group if exact else group.double()
-        sizes = torch.bmm(wide, wide.mT).to(group.dtype).abs_()
+    for pair in zip(parts(groups, step), parts(inverse, step), strict=True):
+        wide, scale = (x if exact else x.double() for x in pair)
+        sizes = torch.bmm(wide, wide.mT).abs_()
         among = torch.bmm(sizes, scale.unsqueeze(2)).squeeze(2)
         among -= sizes.diagonal(dim1=1, dim2=2) * scale
         whole += (scale * among).sum()
@@ -124,12 +134,12 @@ def _product(left: Tensor, right: Tensor) -> Tensor:
 
 
 def _product_in_float64(left: Tensor, right: Tensor) -> Tensor:
-    return (left.double() @ right.double().T).to(left.dtype)
+    return left.double() @ right.double().T
 
 
 def _product_by_onednn(left: Tensor, right: Tensor) -> Tensor:
     # As fast on every make of CPU; plain matmul may not be.
-    return linear(left.to_mkldnn(), right).to_dense()
+    return nn.functional.linear(left.to_mkldnn(), right).to_dense()
 
 
 def _product_of_bfloat16(left: Tensor, right: Tensor) -> Tensor:
@@ -142,15 +152,15 @@ def _has_fast_bfloat16() -> bool:
     return known is not None and bool(known())
 
 
-def _is_precise(last: Tensor, weight: Tensor, inverse: Tensor) -> bool:
-    """Whether rounding to bfloat16 did no harm: compute some outputs of the last block again.
+def _bias(weight: Tensor, rounded: Tensor, inverse: Tensor) -> float:
+    """Estimate by how much rounding changes the mean |cosine|, from a sample of the pairs.
 
-    Rounding has no bias, so its errors cancel over the pairs of an output, and again over the
-    outputs: mostly to 1e-6 and below. Where filters are copies of few others they do not.
+    Rounding errors have no bias and cancel, mostly to 1e-7. Where filters are copies of few others
+    they do not.
     """
-    count = len(weight)
-    some = torch.linspace(0, len(last) - 1, _SAMPLE, device=weight.device).long()
-    rows = some + (count - len(last))
-    error = _product_by_onednn(weight[rows], weight).abs_() - last[some]
-    each = (error @ inverse) * inverse[rows] / count
-    return float(each.square().mean().sqrt()) < _TOLERANCE
+    step = len(weight) // _SAMPLE
+    few, many = slice(1, None, 4 * step), slice(0, None, step)  # no output with itself
+    exact = nn.functional.normalize(weight[few]) @ nn.functional.normalize(weight[many]).T
+    rough = _product_of_bfloat16(rounded[few], rounded[many]).abs_()
+    mean = (rough @ inverse[many]).dot(inverse[few]) / rough.numel()
+    return float(mean - exact.abs_().mean())

@@ -246,7 +246,7 @@ def sparsity_curve(weight: Tensor, grid: Sequence[float]) -> npt.NDArray[np.int6
         if look.high == 0:
             return np.full(len(grid), len(rows), np.int64)
         rows, factor = measures.scaled(rows, look.high)
-        peaks = look.peaks if factor == 1 else measures.peaks_of(rows)
+        peaks = look.peaks if factor == 1 else measures.look_at(rows).peaks
         high = look.high / factor
         limits = torch.tensor([high * eps for eps in grid], dtype=torch.float64, device="cpu")
         ordered, order = limits.to(peaks.dtype).sort()
@@ -273,7 +273,8 @@ def _measure(
         if not _finite(look, rows):
             found["reason"] = _not_finite(rows)
             return found.frozen()
-        found.update(max_abs=look.high, exact_zeros=measures.zeros_in(rows) / rows.numel())
+        zeros = measures.zeros_in(rows) if look.has_zeros else 0
+        found.update(max_abs=look.high, exact_zeros=zeros / rows.numel())
         rows, factor = measures.scaled(rows, look.high)
         if factor != 1:
             look = measures.look_at(rows)
