@@ -1,0 +1,114 @@
+"""The two models of a Lens side by side: copies to run, and what the reference lacks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from convlens.errors import ArgumentError, UnknownLayerError
+from convlens.layers import find_layers
+from convlens.widget.replica import replica
+from convlens.widget.sources import Sources
+from convlens.widget.strip import Strip
+
+__all__ = ["Beside", "smaller"]
+
+
+@dataclass
+class Beside:
+    """A model and its reference, each as a replica that training does not notice.
+
+    Attributes
+    ----------
+    sources
+        What the Lens was given.
+    strip
+        Its inputs, and the colours to show them in.
+    """
+
+    sources: Sources
+    strip: Strip
+    _models: dict[str, nn.Module] = field(default_factory=dict[str, nn.Module])
+    _outputs: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The sides that there are: "model", and "reference" where one was given."""
+        return tuple(self.sources.sides)
+
+    def forget(self) -> None:
+        """Copy the models anew: their weights have changed."""
+        self._models.clear()
+        self._outputs.clear()
+
+    def model(self, side: str) -> nn.Module:
+        """Give the replica of a side."""
+        if side not in self._models:
+            self._models[side] = replica(self.sources.sides[side])
+        return self._models[side]
+
+    def channels(self, side: str, layer: str) -> int:
+        """Count the outputs of a layer.
+
+        Raises
+        ------
+        UnknownLayerError
+            Where that side has no such layer.
+        """
+        key = (side, layer)
+        if key not in self._outputs:
+            # found without running the model, layers have no calls
+            shape = find_layers(self.sources.sides[side])[re.sub(r":\d+$", "", layer)].shape
+            self._outputs[key] = shape[0] if shape else 0
+        return self._outputs[key]
+
+    def why_not(self, side: str, layer: str, channel: int) -> str | None:
+        """Say why the reference has no such channel; None where it has.
+
+        Raises
+        ------
+        ArgumentError
+            Where the model has none.
+        """
+        if side == "model":
+            count = self.channels(side, layer)
+            if channel < count:
+                return None
+            raise ArgumentError(
+                f"channel must be from 0 to {count - 1}, an output of {layer}, not {channel}."
+            )
+        try:
+            count = self.channels(side, layer)
+        except UnknownLayerError:
+            return f"has no layer {layer}"
+        return None if channel < count else f"has {count} channels there"
+
+    def shown(self, side: str, reason: str | None) -> dict[str, Any]:
+        """Give what the front end calls a side, and why it has nothing to show."""
+        title = self.sources.titles[0 if side == "model" else 1]
+        return {"side": side, "title": title, "reason": reason}
+
+    def read(self) -> Generator[None]:
+        """Have at least the first inputs, where there are any."""
+        while self.sources.inputs is not None and not self.strip.held.given:
+            self.strip.held.read()
+            yield
+
+
+def smaller(pictures: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    """Give pictures (n, h, w, colours) with no side longer than `side`."""
+    height, width = pictures.shape[1:3]
+    longest = max(height, width)
+    if longest <= side:
+        return pictures
+    size = [max(1, round(length * side / longest)) for length in (height, width)]
+    floats = torch.from_numpy(pictures).movedim(-1, 1).float()
+    found = nn.functional.interpolate(floats, size=size, mode="area")
+    return cast("Any", found.round().to(torch.uint8).movedim(1, -1).contiguous()).numpy()

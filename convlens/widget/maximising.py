@@ -1,0 +1,348 @@
+"""What maximises a channel, for a Lens: started, stopped and gone on with from the front end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from convlens.errors import ArgumentError
+from convlens.features import Features, Visualization, visualize_features
+from convlens.widget.answers import Answer, Arrays, Steps
+from convlens.widget.beside import Beside, smaller
+from convlens.widget.exciting import Exciting
+from convlens.widget.sources import Sources
+from convlens.widget.strip import Strip
+
+__all__ = ["FEATURE_KINDS", "PAGE", "SIZES", "Maximising"]
+
+Progress = Callable[[dict[str, Any], Arrays], None]
+Run = Features | Visualization | str
+"""What there is of a channel: all, or as far as it came, or why there is nothing."""
+Key = tuple[Any, ...]
+"""Side, layer, steps, seed, size, mean, std; then a channel, or several that climb together."""
+
+FEATURE_KINDS = ("features", "feature_page", "top_inputs", "activations")
+"""The requests that are answered here."""
+
+SIZES = (8, 28, 32, 64, 224)
+"""Sides that inputs often have, offered where nothing says it."""
+
+_HOW = ("layer", "steps", "seed", "size")
+_REPORT_EVERY = 0.12
+_KEPT_BYTES = 128 * 2**20
+_TILE = 96  # side of the picture of a channel among all, in pixels
+PAGE = 16
+"""Channels that climb together."""
+
+
+class Maximising:
+    """What was found so far of the channels of the models of a Lens.
+
+    Parameters
+    ----------
+    sources
+        What the Lens was given.
+    strip
+        Its inputs, and the colours to show them in.
+    """
+
+    def __init__(self, sources: Sources, strip: Strip) -> None:
+        self._sources, self._strip = sources, strip
+        self._beside = Beside(sources, strip)
+        self._exciting = Exciting(self._beside)
+        self._runs: dict[Key, Visualization] = {}
+        self._found: dict[Key, Features] = {}
+        self._told: dict[str, tuple[str, dict[str, Any], Answer]] = {}
+
+    def forget(self) -> None:
+        """Forget what was computed: the weights have changed."""
+        for kept in (self._beside, self._exciting):
+            kept.forget()
+        for found in (self._runs, self._found, self._told):
+            found.clear()
+
+    def answer(self, kind: str, params: Mapping[str, Any], progress: Progress) -> Steps:
+        """Answer a request of one of `FEATURE_KINDS`."""
+        if kind == "features":
+            return (yield from self._feature(params, progress))
+        if kind == "feature_page":
+            return (yield from self._page(params, progress))
+        if self._sources.inputs is None:
+            raise ArgumentError("This Lens has no inputs: make it with Lens(model, inputs=images).")
+        if kind == "top_inputs":
+            answer = yield from self._exciting.search(params, progress)
+        else:
+            answer = yield from self._exciting.maps(params)
+        self._told[f"{kind} {params}"] = (kind, dict(params), answer)
+        while len(self._told) > 256:
+            del self._told[next(iter(self._told))]
+        return answer
+
+    def answers(self) -> Iterator[tuple[str, dict[str, Any], Answer]]:
+        """Give what there is to answer without running a model: kind, parameters, answer."""
+        asked: dict[tuple[Any, ...], None] = {}
+        pages: dict[tuple[Any, ...], None] = {}
+        for side, *how, _, _, channel in [*self._found, *self._runs]:
+            for one in [channel] if isinstance(channel, int) else channel:
+                asked[(*how, one)] = None
+                pages[(side, *how, one - one % PAGE)] = None
+        for *how, channel in asked:
+            params = dict(zip(_HOW, how, strict=True)) | {"channel": channel}
+            runs = {side: self._known(side, params, channel) for side in self._beside.sides}
+            if any(not isinstance(run, str) for run in runs.values()):
+                yield "features", params, self._pictured(runs, params)
+        for side, *how, start in pages:
+            params = dict(zip(_HOW, how, strict=True)) | {"side": side, "start": start}
+            every = self._beside.channels(side, params["layer"])
+            tiles = self._tiles(params, None, range(start, min(every, start + PAGE)))
+            if tiles:
+                yield "feature_page", params, self._tiled(params, tiles, every, 1.0)
+        yield from self._told.values()
+
+    def result(self, params: Mapping[str, Any]) -> Features:
+        """Give what was synthesised for a channel, or for all of a layer; compute it now if not.
+
+        Parameters
+        ----------
+        params
+            As of a request: layer, channel (None for all), steps, seed, size.
+        """
+        layer, channel = params["layer"], params["channel"]
+        every = range(self._beside.channels("model", layer)) if channel is None else [channel]
+        found: list[Features] = []
+        for one in every:
+            known = self._known("model", params, one)
+            if isinstance(known, Visualization):
+                known = known.result() if known.done else ""
+            if isinstance(known, Features):
+                found.append(known)
+        if found:
+            return found[0] if channel is not None else _joined(found, whole=len(every))
+        for _ in self._beside.read():
+            pass
+        return visualize_features(
+            self._sources.model,
+            layer,
+            None if channel is None else [channel],
+            **self._arguments(params),
+        )
+
+    # -- one channel -----------------------------------------------------------------------
+
+    def _feature(self, params: Mapping[str, Any], progress: Progress) -> Steps:
+        yield from self._beside.read()
+        runs: dict[str, Run] = {}
+        for side in self._beside.sides:
+            runs[side] = self._begin(side, params, [params["channel"]])
+            yield
+        if any(isinstance(run, Visualization) for run in runs.values()):
+            progress(*self._pictured(runs, params))
+            yield
+            yield from self._climb(runs, lambda: progress(*self._pictured(runs, params)))
+        for side, run in runs.items():
+            if isinstance(run, Visualization):
+                runs[side] = self._settle(side, params, run)[0]
+        return self._pictured(runs, params)
+
+    def _begin(self, side: str, params: Mapping[str, Any], channels: list[int]) -> Run:
+        """Give what is known of channels, a run that goes on with it, or why there is none."""
+        if reason := self._beside.why_not(side, params["layer"], max(channels)):
+            return reason
+        channel = channels[0] if len(channels) == 1 else tuple(channels)
+        key = self._key(side, params, channel)
+        if key in self._found:
+            return self._found[key]
+        run = self._runs.pop(key, None)
+        if run is None:
+            model = self._beside.model(side)
+            how = self._arguments(params)
+            run = Visualization(model, params["layer"], channels, **how)
+        self._runs[key] = run
+        while len(self._runs) > 8:
+            del self._runs[next(iter(self._runs))]
+        return run
+
+    def _climb(self, runs: Mapping[str, Run], report: Callable[[], None]) -> Generator[None]:
+        """Make one step after the other, of all runs in turn."""
+        climbing = [run for run in runs.values() if isinstance(run, Visualization)]
+        reported = time.monotonic()
+        while climbing := [run for run in climbing if not run.finished]:
+            for run in climbing:
+                with torch.enable_grad():
+                    next(run.steps(), None)
+                yield
+            if time.monotonic() - reported > _REPORT_EVERY:
+                report()
+                reported = time.monotonic()
+
+    def _settle(self, side: str, params: Mapping[str, Any], run: Visualization) -> list[Features]:
+        """Keep what a run that is through has found, channel by channel."""
+        whole = run.result()
+        found = [_one(whole, place) for place in range(len(whole))]
+        for one in found:
+            self._found[self._key(side, params, one.channels[0])] = one
+        size = found[0].images.nbytes + found[0].pictures.nbytes + found[0].curve.nbytes
+        while len(self._found) > max(len(found), _KEPT_BYTES // size):
+            del self._found[next(iter(self._found))]
+        self._runs = {key: other for key, other in self._runs.items() if other is not run}
+        return found
+
+    def _known(self, side: str, params: Mapping[str, Any], channel: int) -> Run:
+        """Give what there is of a channel; "" where nothing is, or why there cannot be."""
+        if reason := self._beside.why_not(side, params["layer"], channel):
+            return reason
+        key = self._key(side, params, channel)
+        return self._found.get(key) or self._runs.get(key) or ""
+
+    def _key(self, side: str, params: Mapping[str, Any], channel: Any) -> Key:
+        look = (str(self._strip.mean), str(self._strip.std))
+        return (side, *(params[name] for name in _HOW), *look, channel)
+
+    def _arguments(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the arguments of `visualize_features`, as the copied code has them."""
+        held = self._strip.held
+        images: Tensor | None = None
+        if self._sources.inputs is not None:
+            few, drawn = held.few(held.given)
+            images = held.images(few, drawn=drawn)
+        return {
+            "inputs": images,
+            "steps": params["steps"] or None,
+            "seed": params["seed"],
+            "size": params["size"] or None,
+            "mean": self._strip.mean,
+            "std": self._strip.std,
+            "forward": self._sources.forward,
+        }
+
+    def _pictured(self, runs: Mapping[str, Run], params: Mapping[str, Any]) -> Answer:
+        """Give the header and the pictures of one channel, as they are now."""
+        sides: list[dict[str, Any]] = []
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        done = total = length = 0
+        finished, notes = True, dict[str, None]()
+        for side, run in runs.items():
+            if isinstance(run, str):
+                nothing = {"extent": [0, 0, 1], "value": None, "fires": None, "why": None}
+                sides.append(self._beside.shown(side, run or "was not drawn") | nothing)
+                continue
+            found = run if isinstance(run, Features) else run.result()
+            over, picture = found.finished, found.pictures[0]
+            made = int(np.isfinite(found.curve[0]).sum())
+            side_now = {
+                "extent": list(picture.shape),
+                "value": float(found.activation[0] if over or made else found.start[0]),
+                "fires": found.fires[0] if over else None,
+                "why": found.reasons[0] if over else None,
+            }
+            sides.append(self._beside.shown(side, None) | side_now)
+            arrays[f"{side}_picture"] = picture
+            arrays[f"{side}_curve"] = found.curve[0][:made].astype(np.float32)
+            length, finished = found.steps, finished and over
+            total += found.steps
+            done += found.steps if over else made
+            notes |= dict.fromkeys(found.notes)
+        header = {
+            **params,
+            "done": done,
+            "total": total,
+            "label": f"channel {params['channel']} of {params['layer']}",
+            "length": length,
+            "finished": finished,
+            "notes": list(notes),
+            "sides": sides,
+        }
+        return header, arrays
+
+    # -- all channels ----------------------------------------------------------------------
+
+    def _page(self, params: Mapping[str, Any], progress: Progress) -> Steps:
+        yield from self._beside.read()
+        side, start, sides = params["side"], params["start"], self._beside.sides
+        if side not in sides:
+            raise ArgumentError(f"side must be one of {', '.join(sides)}, not {side!r}.")
+        every = self._beside.channels(side, params["layer"])
+        if start >= every:
+            raise ArgumentError(f"start must be below {every}, the channels, not {start}.")
+        page = range(start, min(every, start - start % PAGE + PAGE))
+        missing = [one for one in page if self._key(side, params, one) not in self._found]
+        if missing:
+            run = self._begin(side, params, missing)
+            yield
+
+            def report() -> None:
+                share = run.done / run.total if isinstance(run, Visualization) else 1.0
+                tiles = self._tiles(params, run, page)
+                progress(*self._tiled(params, tiles, every, share))
+
+            report()
+            yield
+            yield from self._climb({side: run}, report)
+            if isinstance(run, Visualization):
+                self._settle(side, params, run)
+        return self._tiled(params, self._tiles(params, None, page), every, 1.0)
+
+    def _tiles(self, params: Mapping[str, Any], run: Run | None, page: range) -> list[Features]:
+        """Give what there is of some channels, each alone."""
+        working = run.result() if isinstance(run, Visualization) else None
+        tiles: list[Features] = []
+        for channel in page:
+            found = self._found.get(self._key(params["side"], params, channel))
+            if found is None and working is not None:
+                found = _one(working, working.channels.index(channel))
+            if found is not None:
+                tiles.append(found)
+        return tiles
+
+    def _tiled(
+        self, params: Mapping[str, Any], tiles: list[Features], every: int, share: float
+    ) -> Answer:
+        start = params["start"]
+        stop = min(every, start - start % PAGE + PAGE)
+        pictures = smaller(np.concatenate([tile.pictures for tile in tiles]), _TILE)
+        header = {
+            **params,
+            "done": round(start + share * (stop - start), 1),
+            "total": every,
+            "label": f"channels of {params['layer']}",
+            "stop": stop,
+            "channels": every,
+            "at": [tile.channels[0] for tile in tiles],
+            "extent": list(pictures.shape[1:]),
+            "fires": [tile.fires[0] if tile.finished else None for tile in tiles],
+        }
+        values = np.array([tile.activation[0] for tile in tiles], dtype=np.float32)
+        return header, {"pictures": pictures, "values": values}
+
+
+_PARTS = ("images", "pictures", "activation", "start", "curve")
+
+
+def _one(features: Features, place: int) -> Features:
+    """Take one picture out of several."""
+    only = slice(place, place + 1)
+    arrays: dict[str, Any] = {name: getattr(features, name)[only].copy() for name in _PARTS}
+    return replace(
+        features, channels=features.channels[only], reasons=features.reasons[only], **arrays
+    )
+
+
+def _joined(parts: list[Features], *, whole: int) -> Features:
+    """Put single pictures together; `whole` is how many there should be."""
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(one, name) for one in parts]) for name in _PARTS
+    }
+    return replace(
+        parts[0],
+        channels=tuple(one.channels[0] for one in parts),
+        reasons=tuple(one.reasons[0] for one in parts),
+        finished=len(parts) == whole and all(one.finished for one in parts),
+        **arrays,
+    )
