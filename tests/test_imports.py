@@ -28,7 +28,7 @@ LEVELS = (
     # Model access: what stands in a model, and what its weights really are.
     {"activations", "forms", "graphs", "inputs", "layer", "layers", "replica", "tensors", "tree"}
     | {"untouched", "weights"},
-    {"choices", "parameters", "plotting"},
+    {"choices", "parameters", "plotting", "threads"},
     # Analyses, each of them and what it is made of; the demo is made with none of them.
     {"compression", "demo", "distribution", "features", "filterdb", "filters", "measures"}
     | {"orthogonality", "quality", "randomness", "saliency", "scores", "similarity", "verdict"},
@@ -208,10 +208,10 @@ def test_dependencies_are_those_that_are_imported() -> None:
         for name in Imports(file, inside_functions=True).names
     }
     packages = imported - set(sys.stdlib_module_names) - {"convlens", "__future__"}
+    packages = packages - {"PIL"} | ({"pillow"} if "PIL" in packages else set())
     packages -= extras()  # each imported only when its backend is asked for
     # ipywidgets comes with anywidget, but the Lens needs a newer one than anywidget asks for.
-    # captum is asked for by the saliency views, which come next.
-    assert packages | {"captum", "ipywidgets"} == declared
+    assert packages | {"ipywidgets"} == declared
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -7,6 +7,7 @@ the final header and arrays.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from convlens.errors import ArgumentError
 from convlens.filters import Filters, filters_of
 from convlens.layers import Layer, Layers
 from convlens.quality import LayerQuality, measure_layer, remeasure, sparsity_curve
+from convlens.threads import one_thread
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Answer = tuple[dict[str, Any], Arrays]
@@ -33,6 +35,7 @@ EPS_GRID = tuple(sorted({0.01, *(float(f"{0.0005 * 1000 ** (i / 60):.3g}") for i
 PAGE_WEIGHTS = 4_000_000
 
 _REPORT_EVERY = 0.1
+_LITTLE = 4_000_000  # weights that one thread gets through in some 15 ms
 
 
 @dataclass
@@ -66,7 +69,9 @@ def quality(measured: Measured, eps: float, progress: Progress) -> Steps:
     reported = time.monotonic()
     for done in range(total):
         layer = layers[done % len(layers)]
-        if _measure(measured, layer, eps, first=done < len(layers)):
+        with one_thread(_is_little(layer)):
+            changed = _measure(measured, layer, eps, first=done < len(layers))
+        if changed:
             fresh.append(measured.row(layer))
         if fresh and time.monotonic() - reported > _REPORT_EVERY:
             progress(done + 1, total, layer.key, {"rows": fresh})
@@ -98,7 +103,8 @@ def _measure(measured: Measured, layer: Layer, eps: float, *, first: bool) -> bo
 
 def distribution(layer: Layer) -> Steps:
     """Answer the two histograms of a layer."""
-    found = distribution_of(layer)
+    with one_thread(_is_little(layer)):
+        found = distribution_of(layer)
     yield
     header = {
         "layer": layer.key,
@@ -156,10 +162,18 @@ def cluster(measured: Measured, layer: Layer, start: int) -> Steps:
 
 def _filters(measured: Measured, layer: Layer) -> Filters:
     known = measured.filters.pop(layer.key, None)
-    measured.filters[layer.key] = found = known if known is not None else filters_of(layer)
+    if known is None:
+        with one_thread(_is_little(layer)):
+            known = filters_of(layer)
+    measured.filters[layer.key] = known
     while len(measured.filters) > 2:  # the layer in view and the one before
         del measured.filters[next(iter(measured.filters))]
-    return found
+    return known
+
+
+def _is_little(layer: Layer) -> bool:
+    """Whether a click on the layer is answered sooner by one thread, which waits for no other."""
+    return math.prod(layer.shape) <= _LITTLE
 
 
 def _page(found: Filters) -> int:
