@@ -75,16 +75,20 @@ function Activity({ store }: { store: Store }) {
       </span>
     );
   }
-  const job = jobs.value.at(-1);
-  if (!job || (!job.total && !job.done)) return null;
+  // Those that say how far they are, and the comparison, whose first batch may take long.
+  const job = jobs.value.findLast(
+    ({ total, done, kind }) => total || done || kind === "similarity",
+  );
+  if (!job) return null;
   // a loader may not know how long it is
   const known = job.total ? { max: job.total, value: job.done } : {};
   const part = job.total ? `${Math.round((100 * job.done) / job.total)} %` : count(job.done);
+  const begun = job.total || job.done;
   return (
-    <span class="cl-pill cl-job">
-      <span class="cl-job-label">{job.label || job.kind}</span>
+    <span class={begun ? "cl-pill cl-job" : "cl-pill cl-job cl-late"}>
+      <span class="cl-job-label">{begun ? job.label || job.kind : job.kind}</span>
       <progress {...known} aria-label={`${job.kind}, progress`} />
-      <span class="cl-job-part">{part}</span>
+      <span class="cl-job-part">{begun ? part : ""}</span>
       <button
         type="button"
         class="cl-link"
