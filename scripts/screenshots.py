@@ -8,6 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from playwright.sync_api import expect
+
 from tests.browser import servers
 from tests.browser.cells import digits
 from tests.browser.chromium import open_chromium
@@ -18,6 +20,14 @@ FOLDER = Path(__file__).parents[1] / "docs" / "images"
 LAYER = "layer2.0.conv2"
 """Half of its filters have faded; as many inputs as outputs fill the picture."""
 LIMIT = 300_000
+
+COMPARED = """
+from convlens import Lens, demo
+good, redundant = demo.load(), demo.load("redundant")
+lens = Lens(good.model, good.images[:512], redundant.model,
+            name="DigitNet", reference_name="redundant", layer="layer2.0.conv2")
+lens
+"""
 
 
 def save(lens: LensOnScreen, name: str) -> None:
@@ -53,6 +63,15 @@ def main() -> None:
         notebook.use_theme("JupyterLab Dark")
         lens.await_still()
         save(lens, "filters-dark")
+        notebook.use_theme("JupyterLab Light")
+        lens = show(notebook, COMPARED)
+        lens.open("Similarity")
+        lens.button("Compare").click()
+        heatmap = lens.root.get_by_role("application", name="Similarity of")
+        expect(heatmap).to_be_visible()
+        heatmap.click(position={"x": 300, "y": 120})
+        expect(lens.root.get_by_label("Chosen layers")).to_contain_text("in 16 batches of 32")
+        save(lens, "similarity")
 
 
 if __name__ == "__main__":

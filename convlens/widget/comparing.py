@@ -47,6 +47,7 @@ class Comparing:
         self, comparison: str, layer_set: str, measure: str, settings: Mapping[str, Any]
     ) -> Similarity:
         """Give what was computed last for these, or compute it now."""
+        self._check(comparison, layer_set)
         known = self._known(comparison, layer_set, measure, settings)
         if known is not None:
             return known.result()
@@ -85,19 +86,23 @@ class Comparing:
             return None
         return known if known.parameters == known.measure.values(settings) else None
 
-    def _comparison(self, params: Mapping[str, Any]) -> Comparison:
-        name, layer_set, measure = params["comparison"], params["layer_set"], params["measure"]
-        settings = _settings(params["settings"])
-        if name not in self.sources.comparisons:
+    def _check(self, comparison: str, layer_set: str) -> None:
+        possible = self.sources.comparisons
+        if comparison not in possible:
             raise ArgumentError(
-                f"This Lens cannot make the comparison {name!r}: "
-                f"{_wanted(name, self.sources.comparisons)}."
+                f"This Lens cannot make the comparison {comparison!r}: "
+                f"{_wanted(comparison, possible)}."
             )
         if layer_set not in LAYER_SETS:
             raise ArgumentError(
                 f"layer_set must be one of {', '.join(LAYER_SETS)}, not {layer_set!r}."
                 f"{nearest(layer_set, LAYER_SETS)}"
             )
+
+    def _comparison(self, params: Mapping[str, Any]) -> Comparison:
+        name, layer_set, measure = params["comparison"], params["layer_set"], params["measure"]
+        settings = _settings(params["settings"])
+        self._check(name, layer_set)
         known = self.kept.get((name, layer_set))
         if known is not None and known.why_not(measure, **settings) is None:
             known.switch(measure, **settings)

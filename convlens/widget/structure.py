@@ -11,13 +11,15 @@ from torch import nn
 
 from convlens.layers import Layer, Layers
 from convlens.tensors import is_lazy
+from convlens.verdict import DIVERSE, REDUNDANT
 from convlens.widget.answers import EPS_GRID
 from convlens.widget.code import code
 from convlens.widget.comparing import describe_measures
 from convlens.widget.protocol import LAYER_SETS
 from convlens.widget.sources import Sources
 
-GUIDES = {"redundant": 0.5, "good": 0.9, "random": 1.0}
+# the bands of the chart are those of the verdict's words
+GUIDES = {"redundant": REDUNDANT, "good": DIVERSE, "random": 1.0}
 
 LAYER_SET_TITLES = {"convs": "convolutions", "all": "all modules"}
 

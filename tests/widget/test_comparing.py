@@ -183,8 +183,16 @@ def test_wrong_request_is_refused_and_the_lens_goes_on(
     assert page.ask("similarity", **ASKED)["status"] == "ok"
 
 
+def test_result_of_a_comparison_that_cannot_be_made_says_what_is_missing(open_lens, model, images):
+    lens = open_lens(model, images[:8], view="similarity", comparison="reference")
+    with pytest.raises(cl.errors.ArgumentError, match="give it inputs= and reference="):
+        lens.result()
+
+
 def test_without_inputs_there_is_nothing_to_compare(open_lens, page, model):
-    open_lens(model)
+    lens = open_lens(model, view="similarity")
+    with pytest.raises(cl.errors.ArgumentError, match="give it inputs="):
+        lens.result()
     assert page.state["_structure"]["similarity"] is None
     assert "inputs=" in page.ask("similarity", **ASKED)["header"]["message"]
 
