@@ -204,14 +204,24 @@ def tools(
     return found
 
 
-def per_step(call: Callable[[int], None], steps: int) -> float:
-    """Return milliseconds of one step, what is done once left out."""
+def seconds(call: Callable[[int], None], steps: int) -> float:
+    # one thread's processor time does not count what else the machine does
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     start = clock()
-    call(1)
-    middle = clock()
-    call(1 + steps)
-    return 1e3 * ((clock() - middle) - (middle - start)) / steps
+    call(steps)
+    return clock() - start
+
+
+def per_step(timed: dict[str, tuple[Callable[[int], None], int]], runs: int, steps: int) -> Any:
+    """Return milliseconds per step and channel, what is done once a call left out."""
+    best = {(name, n): float("inf") for name in timed for n in (1, 1 + steps)}
+    for _ in range(runs):
+        for name, n in best:
+            best[name, n] = min(best[name, n], seconds(timed[name][0], n))
+    return {
+        name: 1e3 * (best[name, 1 + steps] - best[name, 1]) / steps / count
+        for name, (_, count) in timed.items()
+    }
 
 
 def main() -> None:
@@ -232,11 +242,7 @@ def main() -> None:
         for layer in layers:
             print(f"{case}, {layer}, {channels} channels")
             timed = tools(model, size, layer, channels)
-            best = dict.fromkeys(timed, float("inf"))
-            for _ in range(options.runs):
-                for name, (call, count) in timed.items():
-                    steps = 20 if size < 100 else 3
-                    best[name] = min(best[name], per_step(call, steps) / count)
+            best = per_step(timed, options.runs, 24 if size < 100 else 3)
             for name, value in best.items():
                 print(f"    {name:14} {value:8.2f}   {value / best['convlens']:5.1f} x")
 

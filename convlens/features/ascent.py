@@ -11,13 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from convlens.errors import ArgumentError
+from convlens.errors import ArgumentError, ForwardError
 from convlens.features.colour import Palette
 from convlens.features.fourier import Fourier
 from convlens.features.objectives import Goal, alike
 from convlens.features.tap import Tap
 from convlens.features.transforms import Robustness
-from convlens.similarity.capture import unwatched
+from convlens.similarity.capture import is_out_of_memory, unwatched
 
 __all__ = ["Ascent", "Climb", "array"]
 
@@ -50,6 +50,8 @@ class Climb:
     seed : int
     rough : bool
         Multiply in bfloat16: the way up is no worse for it, and half as long.
+    channels_last : bool
+        Lay out colours last in memory, which convolutions are quicker with.
     """
 
     learning_rate: float
@@ -61,6 +63,7 @@ class Climb:
     robustness: Robustness
     seed: int
     rough: bool
+    channels_last: bool
 
 
 class Ascent:
@@ -124,6 +127,8 @@ class Ascent:
                 drawn = self._drawn()
                 seen = drawn.detach().requires_grad_()
                 shaken = self._climb.robustness.apply(seen, self._shaking)
+                if self._climb.channels_last:
+                    shaken = shaken.contiguous(memory_format=torch.channels_last)
             emitted = self._tap.emit(shaken, leak=True, rough=self._climb.rough)
             with unwatched():
                 emitted = emitted.float()
@@ -156,9 +161,7 @@ class Ascent:
             emitted = self._tap.emit(self.inputs()).float()
             values = self._goal.values(emitted, self._chosen)
             if settle and self._tap.gated and self._goal.name in ("channel", "neuron"):
-                rows = torch.arange(len(self.channels), device=emitted.device)
-                highest = emitted[rows, self._chosen].reshape(len(self.channels), -1).amax(1)
-                silent = cast("list[int]", (highest <= 0).nonzero().flatten().tolist())
+                silent = cast("list[int]", (values <= 0).nonzero().flatten().tolist())
                 for place in silent:
                     self.reasons[place] = "never fires: 0 for every picture that was tried"
         return array(values)
@@ -179,7 +182,15 @@ class Ascent:
     def _gradient(self, wanted: Tensor, seen: Tensor) -> Tensor:
         found = None
         if wanted.requires_grad:
-            (found,) = torch.autograd.grad(wanted.sum(), seen, allow_unused=True)
+            try:
+                (found,) = torch.autograd.grad(wanted.sum(), seen, allow_unused=True)
+            except RuntimeError as error:
+                if is_out_of_memory(error):
+                    raise
+                said = str(error).strip().split("\n")[0]
+                raise ForwardError(
+                    f"The gradient of {self._tap.key} cannot be computed ({said})."
+                ) from error
         if found is None:
             raise ArgumentError(
                 f"{self._tap.key} passes no gradient back to the input (quantised models, and "

@@ -19,7 +19,7 @@ from convlens.features.fourier import Fourier
 from convlens.features.objectives import Goal, Objective, check_channels
 from convlens.features.presets import preset_for
 from convlens.features.result import Features
-from convlens.features.settings import Precision, is_rough, moved, number, whole
+from convlens.features.settings import Precision, moved, number, quickest, whole
 from convlens.features.sizes import image_batch, input_shape
 from convlens.features.tap import Forward, Tap
 from convlens.features.transforms import Robustness
@@ -115,6 +115,7 @@ class Visualization:
         self.seed = whole(seed, 0, "seed", 0)
         self.variants = whole(variants, 1, "variants", 1)
         self._batch_size = whole(batch_size, preset.batch_size, "batch_size", 1)
+        rough, channels_last = quickest(precision, self.tap, shape)
         self._climb = Climb(
             learning_rate=number(learning_rate, preset.learning_rate, "learning_rate", above=True),
             tv=number(tv, preset.tv, "tv"),
@@ -123,7 +124,8 @@ class Visualization:
             diversity=number(diversity, 1.0, "diversity") if self.variants > 1 else 0.0,
             restarts=whole(restarts, 3, "restarts", 0),
             seed=self.seed,
-            rough=is_rough(precision, self.tap, shape),
+            rough=rough,
+            channels_last=channels_last,
             robustness=Robustness(
                 jitter=number(jitter, preset.jitter, "jitter"),
                 scale=number(scale, preset.scale, "scale"),
