@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from convlens.tensors import has_own_dispatch, is_lazy
 
-__all__ = ["untouched"]
+__all__ = ["rng_keeper", "untouched"]
 
 # Bytes of all values, up to which copying them takes less than watching a few dozen operations.
 _SMALL = 4_000_000
@@ -49,7 +49,7 @@ def untouched(model: nn.Module) -> Generator[None]:
     with ExitStack() as after:  # runs every step of putting back, even where one fails
         after.callback(torch.set_default_dtype, torch.get_default_dtype())
         after.callback(torch.set_grad_enabled, torch.is_grad_enabled())
-        after.callback(_rng_keeper())
+        after.callback(rng_keeper())
         tensors = {id(tensor): tensor for tensor in _own_tensors(modules)}
         containers = _Containers([*(vars(module) for module in modules), *_global_hooks()])
         for tensor in containers.tensors():
@@ -278,7 +278,7 @@ def _set_version(tensor: Tensor, version: int) -> None:
         put(tensor, version)
 
 
-def _rng_keeper() -> Callable[[], None]:
+def rng_keeper() -> Callable[[], None]:
     """Note the state of every generator now, and return what sets it again."""
     python, cpu = random.getstate(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import os
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
@@ -18,6 +19,7 @@ from convlens.errors import ArgumentError, ForwardError, MissingPackageError, Mo
 from convlens.inputs import as_call, device_of, own_copy
 from convlens.similarity.batches import Batch
 from convlens.tree import kind_of
+from convlens.untouched import rng_keeper
 
 __all__ = ["library"]
 
@@ -85,6 +87,8 @@ def by_nncf(model: nn.Module, calibration: Batches, scheme: str) -> nn.Module:
         raise ArgumentError("backend='nncf' chooses the scheme itself: leave scheme='per_channel'.")
     first, rest = _first(calibration)
     batches = [_arguments(model, batch) for batch in rest]
+    # It compiles a C++ extension the first time, which can take longer than the minute it allows.
+    os.environ.setdefault("NNCF_EXTENSION_LOAD_TIMEOUT", "600")
     some: Any = importlib.import_module("nncf")
     inner = _Held(model) if isinstance(model, nn.Sequential) else model
     with _refusal("nncf", model), _quiet():
@@ -142,7 +146,7 @@ def _arguments(model: nn.Module, batch: Batch) -> tuple[Any, ...]:
             run_batch(model, batch)
         except ForwardError as error:
             raise ArgumentError(
-                f"A batch of calibration does not fit the model: {error}"
+                f"Batch 1 of calibration does not fit the model: {error}"
             ) from error
     return args
 
@@ -201,7 +205,11 @@ def _refusal(backend: str, model: nn.Module) -> Generator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Generator[None]:
-    """Keep the libraries' warnings, of what they themselves call, out of the user's notebook."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """Keep the libraries' warnings, of what they themselves call, to them; and random numbers."""
+    restore = rng_keeper()  # modules that are made anew draw their first weights
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        restore()

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from convlens.compression.rounding import FakeQuantize
 from convlens.layers import Layer
@@ -50,6 +50,10 @@ def packed_size(model: nn.Module, layers: Iterable[Layer]) -> int:
     their bits where they are not zero, whichever of dense and masked is less. Everything else
     counts as it is kept. This is a bound on what a packed format would take, not a file.
     """
+    if isinstance(model, fx.GraphModule):
+        used = _in_graph(model)
+        if used is not None:
+            return used
     total = 0.0
     weights: set[int] = set()
     for layer in layers:
@@ -66,6 +70,23 @@ def packed_size(model: nn.Module, layers: Iterable[Layer]) -> int:
         if id(tensor) not in weights:
             total += tensor.numel() * tensor.element_size()
     return math.ceil(total)
+
+
+def _in_graph(model: fx.GraphModule) -> int | None:
+    """Return the bytes of all that a graph of calls reads; None of one that calls modules.
+
+    An exported graph keeps the weights from before quantisation beside the integers it reads.
+    """
+    found: dict[int, Tensor] = {}
+    for node in model.graph.nodes:
+        if node.op == "call_module" and next(model.get_submodule(node.target).parameters(), None):
+            return None
+        if node.op == "get_attr":
+            owner, _, name = str(node.target).rpartition(".")
+            value = getattr(model.get_submodule(owner), name, None)
+            if isinstance(value, Tensor):
+                found[id(value)] = value
+    return sum(t.numel() * t.element_size() for t in found.values()) or None
 
 
 def _bits(layer: Layer, weight: Tensor) -> tuple[int, int]:
