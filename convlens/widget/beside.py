@@ -14,7 +14,6 @@ from torch import nn
 
 from convlens.errors import ArgumentError, UnknownLayerError
 from convlens.layers import find_layers
-from convlens.widget.replica import replica
 from convlens.widget.sources import Sources
 from convlens.widget.strip import Strip
 
@@ -23,7 +22,7 @@ __all__ = ["Beside", "smaller"]
 
 @dataclass
 class Beside:
-    """A model and its reference, each as a replica that training does not notice.
+    """A model and its reference, each as a copy that training does not notice.
 
     Attributes
     ----------
@@ -35,7 +34,6 @@ class Beside:
 
     sources: Sources
     strip: Strip
-    _models: dict[str, nn.Module] = field(default_factory=dict[str, nn.Module])
     _outputs: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
 
     @property
@@ -44,15 +42,12 @@ class Beside:
         return tuple(self.sources.sides)
 
     def forget(self) -> None:
-        """Copy the models anew: their weights have changed."""
-        self._models.clear()
+        """Look at the layers anew: they may have changed."""
         self._outputs.clear()
 
     def model(self, side: str) -> nn.Module:
-        """Give the replica of a side."""
-        if side not in self._models:
-            self._models[side] = replica(self.sources.sides[side])
-        return self._models[side]
+        """Give a copy of the model of a side, as its weights are now."""
+        return self.strip.snapshots.of(side)
 
     def channels(self, side: str, layer: str) -> int:
         """Count the outputs of a layer.

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any, cast
 
+from torch import Tensor
+
 from convlens.widget.sources import Sources
 
 
@@ -33,6 +35,25 @@ def code(sources: Sources, names: Mapping[str, str | None]) -> dict[str, Any]:
             f"filters = cl.read_filters({said['model']}, {{layer}}{given})\n"
             "filters.plot(sort={sort}, scale={scale}, eps={eps})"
         ),
+        "saliency": {
+            "given": _attribution(said["model"], f"{said['inputs']}[{{index}}:{{stop}}]", sources)
+            if isinstance(sources.inputs, Tensor)
+            else None,
+            "held": _attribution(said["model"], "lens.input", sources),
+        },
+        "features": (
+            "import convlens as cl\n\n"
+            f"features = cl.visualize_features({said['model']}, {{layer}}, {{channel}}"
+            + (f", inputs={said['inputs']}" if sources.inputs is not None else "")
+            + "{settings})\n"
+            "features.plot()"
+            + (
+                f"\ncl.top_inputs({said['model']}, {said['inputs']}, {{layer}}, {{channel}})"
+                ".plot(crops=True)"
+                if sources.inputs is not None
+                else ""
+            )
+        ),
         "similarity": {
             name: (
                 "import convlens as cl\n\n"
@@ -54,6 +75,15 @@ def _other(comparison: str, said: Mapping[str, str]) -> str:
         "inputs": f", reference_inputs={said['reference_inputs']}",
         "reference": f", {said['reference']}",
     }[comparison]
+
+
+def _attribution(model: str, inputs: str, sources: Sources) -> str:
+    forward = "" if sources.forward is None else ", forward=forward"
+    return (
+        "import convlens as cl\n\n"
+        f"saliency = cl.attribute({model}, {inputs}{{settings}}{forward})\n"
+        f"saliency.plot(inputs={inputs})"
+    )
 
 
 def name_in_notebook(value: object) -> str | None:

@@ -77,6 +77,15 @@ class Holding:
         held, at = self.find(index)
         return part(held.inputs, held.n, at, at + 1), held.drawn
 
+    def one(self, index: int) -> Any:
+        """Give an input as the model takes it, read up to there where need be."""
+        while self.given <= index and self.read():
+            pass
+        inputs, drawn = self.sample(index)
+        args = arguments(self.sources.model, inputs, drawn=drawn, given=self.sources.forward)
+        several = cast("tuple[Any, ...]", args)
+        return several[0] if isinstance(args, tuple) and len(several) == 1 else several
+
     def image(self, index: int) -> Tensor:
         """Give an input as an image (1, channels, height, width), as the model takes it."""
         inputs, drawn = self.sample(index)

@@ -111,9 +111,8 @@ def record(lens: Lens, max_bytes: int) -> dict[str, Any]:
     traits["_structure"] = {**traits["_structure"], "offline": True}
     traits["_summary"] = encode({**quality, "revision": lens.revision})[0]
     traits["stale"] = False
-    replies |= {
-        f"similarity {params}": _reply_of(answer) for params, answer in lens.compared().items()
-    }
+    for kind, params, (header, arrays) in lens.computed():
+        replies[_key(kind, **params)] = _reply_of(({**header, "revision": lens.revision}, arrays))
     return {"traits": traits, "replies": replies}
 
 

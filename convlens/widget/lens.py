@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from convlens.errors import nearest
+from convlens.features import Features
 from convlens.filters import Filters, read_filters
 from convlens.layers import Layers, find_layers
 from convlens.quality import Quality, measure_quality
+from convlens.saliency import Saliency
 from convlens.similarity import Similarity
-from convlens.tree import check_model, kind_of, walk
 from convlens.widget import answers
 from convlens.widget.bundle import bundle, module
 from convlens.widget.code import name_in_notebook
 from convlens.widget.comparing import Comparing
 from convlens.widget.conversation import Conversation
 from convlens.widget.encoding import encode
+from convlens.widget.explaining import SALIENCY_KINDS, Explaining
 from convlens.widget.jobs import Worker, model_lock
+from convlens.widget.maximising import FEATURE_KINDS, Maximising
 from convlens.widget.protocol import Request
 from convlens.widget.selection import SELECTION, ArgumentError, ClosedLensError
-from convlens.widget.sources import Sources, check_classes, check_labels
+from convlens.widget.sources import Sources, check_classes, check_labels, titles_of
 from convlens.widget.strip import INPUT_KINDS, Strip
 from convlens.widget.structure import describe, in_known_order
 from convlens.widget.watch import fingerprint
@@ -34,16 +37,8 @@ if TYPE_CHECKING:
     from os import PathLike
 
 _ARGUMENTS = (
-    "inputs",
-    "reference",
-    "reference_inputs",
-    "forward",
-    "inputs_from",
-    "labels",
-    "classes",
-    "name",
-    "reference_name",
-    "blocking",
+    *("inputs", "reference", "reference_inputs", "forward", "inputs_from", "labels", "classes"),
+    *("name", "reference_name", "blocking"),
 )
 
 
@@ -150,7 +145,8 @@ fit : optional
             "reference_inputs": name_in_notebook(reference_inputs),
         }
         self._look_at(find_layers(model, inputs, forward))
-        titles = self._titles(reference, name, reference_name)
+        titles = titles_of(self._measured.layers.model, reference, self._names)
+        titles = (name or titles[0], reference_name or titles[1])
         sources = Sources(
             model,
             inputs,
@@ -164,6 +160,8 @@ fit : optional
         )
         self._comparing = Comparing(sources)
         self._strip = Strip(sources)
+        self._explaining = Explaining(self._strip)
+        self._maximising = Maximising(sources, self._strip)
         if blocking is None:
             blocking = "google.colab" in sys.modules
         self._worker = Worker("convlens", self._notice_changes, blocking=blocking)
@@ -191,22 +189,42 @@ fit : optional
         self._open()
         return self._measured.layers
 
-    def result(self) -> Quality | Filters | Similarity:
+    @property
+    def input(self) -> Any:
+        """The chosen input as the model takes it: a batch of one, also of a file dropped here."""
+        self._open()
+        return self._strip.held.one(self.input_index)
+
+    def result(self) -> Quality | Filters | Saliency | Features | Similarity:
         """Give the object behind the current view, as its plain call returns it.
 
         Returns
         -------
-        Quality, Filters or Similarity
+        Quality, Filters, Features or Similarity
             ``measure_quality(model, eps=lens.eps)`` in the Quality view,
             ``read_filters(model, lens.layer)`` in the Filters view, of the weights as they are
-            now; in the Similarity view what has been computed, or ``compare(model, inputs, ...)``
-            where nothing was.
+            now; in the Features view what was synthesised for the chosen channel, or for all where
+            none is; in the Similarity view what has been computed, or
+            ``compare(model, inputs, ...)`` where nothing was.
         """
         model = self._open()
         with model_lock(model):
             if self.view == "similarity":
                 return self._comparing.result(
                     self.comparison, self.layer_set, self.measure, self.measure_settings
+                )
+            if self.view == "saliency":
+                return self._explaining.result(self)
+            if self.view == "features":
+                self._strip.mean, self._strip.std = self.mean, self.std
+                return self._maximising.result(
+                    {
+                        "layer": self.layer,
+                        "channel": self.channel,
+                        "steps": self.feature_steps or 0,
+                        "seed": self.feature_seed,
+                        "size": self.feature_size or 0,
+                    }
                 )
             if self.view == "filters":
                 return read_filters(model, self.layer, inputs=self._inputs, forward=self._forward)
@@ -247,7 +265,7 @@ fit : optional
         self.set_trait("closed", True)
         self._keep_layout()
         self._model = self._inputs = self._forward = None
-        del self._measured, self._comparing, self._strip
+        del self._measured, self._comparing, self._strip, self._explaining, self._maximising
 
     def __repr__(self) -> str:
         if self._model is None:
@@ -268,7 +286,8 @@ fit : optional
             header, arrays = yield from self._quality(request, measured)
             return {**header, "revision": revision}, arrays
         if request.kind == "similarity":
-            return (yield from self._similarity(request))
+            answer = partial(self._comparing.answer, request.params)
+            return (yield from self._streamed(request, answer))
         if request.kind == "compared":
             yield
             header, arrays = self._comparing.recall(request.params)
@@ -277,11 +296,17 @@ fit : optional
             self._strip.mean, self._strip.std = self.mean, self.std
             header, arrays = yield from self._strip.answer(request.kind, request.params)
             return {**header, "revision": revision}, arrays
+        if request.kind in SALIENCY_KINDS:
+            answer = partial(self._explaining.answer, request.kind, request.params)
+            return (yield from self._streamed(request, answer))
         layer = measured.layers[str(request.params["layer"])]
+        if request.kind in FEATURE_KINDS:
+            answer = partial(self._maximising.answer, request.kind, request.params)
+            return (yield from self._streamed(request, answer))
         if request.kind == "distribution":
             return (yield from answers.distribution(layer))
-        answer = answers.filters if request.kind == "filters" else answers.cluster
-        return (yield from answer(measured, layer, request.params["start"]))
+        page = answers.filters if request.kind == "filters" else answers.cluster
+        return (yield from page(measured, layer, request.params["start"]))
 
     def _quality(self, request: Request, measured: answers.Measured) -> answers.Steps:
         def progress(done: int, total: int, label: str, header: dict[str, Any]) -> None:
@@ -296,12 +321,17 @@ fit : optional
             self._summary = encode(summary)[0]
         return header, arrays
 
-    def _similarity(self, request: Request) -> answers.Steps:
+    def _streamed(
+        self, request: Request, answer: Callable[[Callable[..., None]], answers.Steps]
+    ) -> answers.Steps:
+        """Answer what tells how far it is, with the revision of the weights."""
+
         def progress(header: dict[str, Any], arrays: answers.Arrays) -> None:
             self._reply(request.id, "progress", {**header, "revision": revision}, arrays)
 
         revision = self.revision
-        header, arrays = yield from self._comparing.answer(request.params, progress)
+        self._strip.mean, self._strip.std = self.mean, self.std
+        header, arrays = yield from answer(progress)
         return {**header, "revision": revision}, arrays
 
     def check_input(self, index: int) -> None:
@@ -310,31 +340,21 @@ fit : optional
         if held.total is not None and index:
             held.check(index)
 
-    def compared(self) -> dict[str, answers.Answer]:
-        """Give the last answer of each comparison, by its request's parameters as JSON."""
-        return {
-            json.dumps(params, sort_keys=True, separators=(",", ":")): (
-                {**header, "revision": self.revision},
-                arrays,
-            )
-            for params, (header, arrays) in self._comparing.answers()
-        }
-
-    def _titles(
-        self, reference: nn.Module | None, name: str | None, reference_name: str | None
-    ) -> tuple[str, str]:
-        """Title the two models by their classes; by their names in the notebook where alike."""
-        title = kind_of(self._measured.layers.model)
-        other = "" if reference is None else kind_of(walk(check_model(reference)).model)
-        if title == other:
-            title = self._names["model"] or title
-            other = self._names["reference"] or f"{other} (reference)"
-        return name or title, reference_name or other
+    def computed(self) -> Iterator[tuple[str, dict[str, Any], answers.Answer]]:
+        """Give each answer that is kept: the kind of request, its parameters, the answer."""
+        for params, answer in self._comparing.answers():
+            yield "similarity", params, answer
+        explained = {asked.input for asked in self._explaining.kept}
+        yield from self._strip.answers(explained)
+        yield from self._explaining.answers()
+        yield from self._maximising.answers()
 
     def _renew(self, layers: Layers) -> None:
         self._look_at(layers)
         self._comparing.kept.clear()
         self._strip.forget()
+        self._explaining.forget()
+        self._maximising.forget()
         self._structure = self._described()
         self.layer = self.layer if self.layer in layers.keys() else _first(layers)  # noqa: SIM118
         self.set_trait("stale", False)

@@ -37,6 +37,7 @@ SIZES = (8, 28, 32, 64, 224)
 _HOW = ("layer", "steps", "seed", "size")
 _REPORT_EVERY = 0.12
 _KEPT_BYTES = 128 * 2**20
+_SAVED_BYTES = 24 * 2**20
 _TILE = 96  # side of the picture of a channel among all, in pixels
 PAGE = 16
 """Channels that climb together."""
@@ -86,10 +87,25 @@ class Maximising:
         return answer
 
     def answers(self) -> Iterator[tuple[str, dict[str, Any], Answer]]:
-        """Give what there is to answer without running a model: kind, parameters, answer."""
+        """Give what there is to answer without running a model, the latest first.
+
+        Yields
+        ------
+        kind, params, answer
+            As many as a page can hold.
+        """
+        left = _SAVED_BYTES
+        for kind, params, answer in self._answers():
+            left -= sum(array.nbytes for array in answer[1].values())
+            if left < 0:
+                return
+            yield kind, params, answer
+
+    def _answers(self) -> Iterator[tuple[str, dict[str, Any], Answer]]:
+        yield from reversed(list(self._told.values()))
         asked: dict[tuple[Any, ...], None] = {}
         pages: dict[tuple[Any, ...], None] = {}
-        for side, *how, _, _, channel in [*self._found, *self._runs]:
+        for side, *how, _, _, channel in reversed([*self._found, *self._runs]):
             for one in [channel] if isinstance(channel, int) else channel:
                 asked[(*how, one)] = None
                 pages[(side, *how, one - one % PAGE)] = None
@@ -104,7 +120,6 @@ class Maximising:
             tiles = self._tiles(params, None, range(start, min(every, start + PAGE)))
             if tiles:
                 yield "feature_page", params, self._tiled(params, tiles, every, 1.0)
-        yield from self._told.values()
 
     def result(self, params: Mapping[str, Any]) -> Features:
         """Give what was synthesised for a channel, or for all of a layer; compute it now if not.

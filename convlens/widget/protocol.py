@@ -17,7 +17,7 @@ from convlens.errors import ArgumentError, nearest
 
 VERSION = 1
 
-VIEWS = ("quality", "filters", "similarity")
+VIEWS = ("quality", "filters", "saliency", "features", "similarity")
 SORTS = ("position", "norm", "entropy", "cluster")
 SCALES = ("filter", "layer", "model")
 ENTROPIES = ("normalized", "raw", "clean")
@@ -84,6 +84,18 @@ _WORDS: dict[type, str] = {str: "text", int: "a whole number", float: "a number"
 
 _LAYER = Param(str)
 _START = Param(int, minimum=0)
+# how features are synthesised; 0 is what suits: steps of the size, a size of the inputs
+_HOW = {
+    "layer": _LAYER,
+    "steps": Param(int, minimum=0),
+    "seed": Param(int, minimum=0),
+    "size": Param(int, minimum=0),
+}
+_EXPLAINED = {
+    "input": _START,
+    "channel": Param(int, minimum=-1),
+    **{name: Param(str) for name in ("target", "method", "layer", "side", "baseline", "settings")},
+}
 _COMPARED = {name: Param(str) for name in ("measure", "comparison", "layer_set", "settings")}
 
 
@@ -108,6 +120,14 @@ KINDS: dict[str, Kind] = {
     "cluster": Kind({"layer": _LAYER, "start": _START}, urgent=False),
     "similarity": Kind(_COMPARED, urgent=False),
     "compared": Kind(_COMPARED),
+    "features": Kind(_HOW | {"channel": _START}, urgent=False),
+    "feature_page": Kind(_HOW | {"side": Param(str), "start": _START}, False, background=True),
+    "top_inputs": Kind({"layer": _LAYER, "channel": _START}, urgent=False),
+    "activations": Kind({"layer": _LAYER, "channel": _START, "input": _START}),
+    "preflight": Kind({"layer": _LAYER}),
+    "saliency": Kind(_EXPLAINED, urgent=False),
+    "agreement": Kind({"saliencies": Param(str, longest=50_000)}),
+    "sanity": Kind(_EXPLAINED, urgent=False),
     "inputs": Kind({"start": _START}, urgent=False),
     "picture": Kind({"index": _START}),
     "upload": Kind({"name": Param(str), "data": Param(str, longest=LONGEST_FILE)}),

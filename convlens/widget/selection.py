@@ -12,9 +12,12 @@ import traitlets as T
 from convlens import errors
 from convlens.errors import nearest
 from convlens.layers import Layers
+from convlens.saliency import METHODS
+from convlens.saliency.baselines import KINDS as BASELINES
 from convlens.similarity import MEASURES
 from convlens.widget import protocol
 from convlens.widget.comparing import changed_settings
+from convlens.widget.explaining import TARGETS, changed
 from convlens.widget.pixels import check_scale
 
 CHOICES = {
@@ -25,10 +28,13 @@ CHOICES = {
     "comparison": protocol.COMPARISONS,
     "layer_set": protocol.LAYER_SETS,
     "measure": tuple(MEASURES),
+    "method": tuple(METHODS),
+    "baseline": BASELINES,
 }
 SELECTION = (
     *("layer", "channel", "eps", "reference_layer", "fit", "measure_settings"),
-    *("input_index", "mean", "std"),
+    *("input_index", "mean", "std", "target", "methods", "method_settings"),
+    *("feature_steps", "feature_seed", "feature_size"),
     *CHOICES,
 )
 
@@ -64,8 +70,16 @@ class Selection(anywidget.AnyWidget):
     reference_layer: Any = T.TraitType(None, allow_none=True).tag(sync=True)
     fit: Any = T.TraitType(False).tag(sync=True)
     input_index: Any = T.TraitType(0).tag(sync=True)
+    target: Any = T.TraitType("predicted").tag(sync=True)
+    method: Any = T.TraitType("saliency").tag(sync=True)
+    methods: Any = T.TraitType().tag(sync=True)
+    method_settings: Any = T.TraitType().tag(sync=True)
+    baseline: Any = T.TraitType("zero").tag(sync=True)
     mean: Any = T.TraitType(None, allow_none=True).tag(sync=True)
     std: Any = T.TraitType(None, allow_none=True).tag(sync=True)
+    feature_steps: Any = T.TraitType(None, allow_none=True).tag(sync=True)
+    feature_seed: Any = T.TraitType(0).tag(sync=True)
+    feature_size: Any = T.TraitType(None, allow_none=True).tag(sync=True)
 
     @property
     def layers(self) -> Layers:
@@ -165,6 +179,65 @@ class Selection(anywidget.AnyWidget):
         """Raise where it is known that there is no such input."""
         raise NotImplementedError
 
+    @T.validate("target")
+    def _valid_target(self, proposal: Mapping[str, Any]) -> int | str:
+        value, _ = proposal["value"], self.layers
+        if isinstance(value, str) and value in TARGETS:
+            return value
+        number: Any = value
+        if not _is(value, numbers.Integral) or number < 0:
+            raise ArgumentError(
+                f"target must be {', '.join(map(repr, TARGETS))} or the index of a class, not "
+                f"{value!r}.{nearest(value, TARGETS)}"
+            )
+        return int(number)
+
+    @T.default("methods")
+    def _usual_methods(self) -> list[str]:
+        return [str(self.method)]
+
+    @T.validate("methods")
+    def _valid_methods(self, proposal: Mapping[str, Any]) -> list[str]:
+        value, _ = proposal["value"], self.layers
+        names = list(cast("list[Any]", value)) if isinstance(value, (list, tuple)) else []
+        wrong = [name for name in names if name not in CHOICES["method"]]
+        if not names or wrong:
+            hint = nearest(wrong[0], METHODS) if wrong else ""
+            raise ArgumentError(
+                "methods must be a list of methods whose maps are shown side by side, such as "
+                f"['saliency', 'integrated_gradients'], not {value!r}.{hint}"
+            )
+        return list(dict.fromkeys(names))
+
+    @T.observe("methods")
+    def _keep_method(self, _: Mapping[str, Any]) -> None:
+        if self.method not in self.methods:
+            self.method = self.methods[0]
+
+    @T.observe("method")
+    def _keep_methods(self, _: Mapping[str, Any]) -> None:
+        if self.method not in self.methods:
+            self.methods = [self.method]
+
+    @T.default("method_settings")
+    def _usual_method_settings(self) -> dict[str, Any]:
+        return {}
+
+    @T.validate("method_settings")
+    def _valid_method_settings(self, proposal: Mapping[str, Any]) -> dict[str, Any]:
+        value, _ = proposal["value"], self.layers
+        named = cast("Mapping[Any, Any]", value if isinstance(value, Mapping) else {"": None})
+        if not all(isinstance(given, Mapping) for given in named.values()):
+            raise ArgumentError(
+                "method_settings must map methods to values of their parameters, such as "
+                f"{{'integrated_gradients': {{'steps': 100}}}}, not {value!r}."
+            )
+        try:
+            found = {name: changed(name, given) for name, given in named.items()}
+        except errors.ArgumentError as error:
+            raise ArgumentError(str(error)) from None
+        return {name: given for name, given in sorted(found.items()) if given}
+
     @T.validate("mean", "std")
     def _valid_scale(self, proposal: Mapping[str, Any]) -> list[float] | None:
         _ = self.layers
@@ -172,6 +245,18 @@ class Selection(anywidget.AnyWidget):
             return check_scale(proposal["trait"].name, proposal["value"])
         except errors.ArgumentError as error:
             raise ArgumentError(str(error)) from None
+
+    @T.validate("feature_steps", "feature_seed", "feature_size")
+    def _valid_feature(self, proposal: Mapping[str, Any]) -> int | None:
+        name, value, _ = proposal["trait"].name, proposal["value"], self.layers
+        number: Any = value
+        seed = name == "feature_seed"
+        if value is None and not seed:
+            return None
+        if not _is(value, numbers.Integral) or not (0 if seed else 1) <= number < 2**31:
+            least = "from 0" if seed else "above 0, or None for what suits"
+            raise ArgumentError(f"{name} must be a whole number {least}, not {value!r}.")
+        return int(number)
 
     @T.validate(*CHOICES)
     def _valid_choice(self, proposal: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from convlens.errors import ArgumentError
+from convlens.tree import check_model, kind_of, walk
 
 
 @dataclass
@@ -68,6 +69,17 @@ class Sources:
             "inputs_from": self.inputs_from,
             "titles": (row, other[comparison]),
         }
+
+
+def titles_of(
+    model: nn.Module, reference: nn.Module | None, names: Mapping[str, str | None]
+) -> tuple[str, str]:
+    """Title two models by their classes; by their names in the notebook where these are alike."""
+    title = kind_of(model)
+    other = "" if reference is None else kind_of(walk(check_model(reference)).model)
+    if title == other:
+        return names["model"] or title, names["reference"] or f"{other} (reference)"
+    return title, other
 
 
 def check_labels(labels: Any, inputs: Any) -> tuple[int, ...] | None:

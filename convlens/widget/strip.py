@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from convlens.similarity.capture import fitted
 from convlens.widget.answers import Answer, Steps
 from convlens.widget.held import Holding, arguments
 from convlens.widget.pixels import Pixels, as_pixels, find_pixels
-from convlens.widget.replica import replica
+from convlens.widget.snapshots import Snapshots
 from convlens.widget.sources import Sources
 from convlens.widget.upload import read_image
 
@@ -50,10 +50,12 @@ class Strip:
     mean: list[float] | None = None
     std: list[float] | None = None
     held: Holding = field(init=False)
+    snapshots: Snapshots = field(init=False)
     _scores: dict[tuple[str, int], Tensor] = field(default_factory=dict[tuple[str, int], Tensor])
 
     def __post_init__(self) -> None:
         self.held = Holding(self.sources)
+        self.snapshots = Snapshots(self.sources.sides)
 
     @property
     def pixels(self) -> Pixels:
@@ -75,6 +77,17 @@ class Strip:
             return (yield from self.picture(params["index"]))
         return (yield from self.upload(params["name"], params["data"]))
 
+    def answers(self, pictured: Iterable[int]) -> Iterator[tuple[str, dict[str, Any], Answer]]:
+        """Give the pages that were read, and inputs in full: kind, parameters, answer."""
+        known = 0
+        while all((side, known) in self._scores for side in self.sources.sides):
+            known += 1
+        for start in range(0, known, PAGE):
+            header, arrays = self._rows(range(start, min(known, start + PAGE)))
+            yield "inputs", {"start": start}, ({**header, "total": known}, arrays)
+        for index in sorted(set(pictured)):
+            yield "picture", {"index": index}, self._picture(index)
+
     def page(self, start: int) -> Steps:
         """Answer a page of inputs: thumbnails, labels and predictions."""
         while self.held.given < start + PAGE and self.held.read():
@@ -94,6 +107,9 @@ class Strip:
             yield
         self.held.check(index)
         yield from self._predict([index])
+        return self._picture(index)
+
+    def _picture(self, index: int) -> Answer:
         arrays: dict[str, npt.NDArray[Any]] = {"image": _float32(self.held.image(index)[0])}
         for side in self.sources.sides:
             scores = self._scores[side, index]
@@ -103,6 +119,7 @@ class Strip:
             "index": index,
             "label": self.held.label(index),
             "name": self.held.name(index),
+            "shape": list(self.held.image(index).shape[1:]),
             **self._scale(),
         }
         return header, arrays
@@ -163,6 +180,7 @@ class Strip:
             "given": self.held.given,
             "more": self.held.left_out,
             "shape": list(images[0].shape[1:]),
+            "thumbnail": list(size),
             "classes": classes,
             "names": {str(i): name for i in indices if (name := self.held.name(i))},
             **self._scale(),
@@ -182,11 +200,11 @@ class Strip:
 
     def _predict(self, indices: range | list[int]) -> Generator[None]:
         """Have the models score inputs that they have not scored yet, a few a step."""
-        for side, model in self.sources.sides.items():
+        for side in self.sources.sides:
             missing = [index for index in indices if (side, index) not in self._scores]
             if not missing:
                 continue
-            copy = replica(model)
+            copy = self.snapshots.of(side)
             for group in self._together(missing):
                 held, at = self.held.find(group[0])
                 some = part(held.inputs, held.n, at, at + len(group))

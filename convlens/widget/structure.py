@@ -15,6 +15,8 @@ from convlens.verdict import DIVERSE, REDUNDANT
 from convlens.widget.answers import EPS_GRID
 from convlens.widget.code import code
 from convlens.widget.comparing import describe_measures
+from convlens.widget.explaining import describe_saliency
+from convlens.widget.maximising import PAGE, SIZES
 from convlens.widget.protocol import LAYER_SETS
 from convlens.widget.sources import Sources
 
@@ -55,6 +57,12 @@ def describe(layers: Layers, sources: Sources, names: Mapping[str, str | None]) 
         "code": code(sources, names),
         "guides": GUIDES,
         "similarity": _similarity(sources),
+        "saliency": None if sources.inputs is None else describe_saliency(),
+        "features": {
+            "sizes": list(SIZES),
+            "page": PAGE,
+            "searches": sources.inputs is not None,
+        },
         "classes": list(sources.classes),
         "labelled": sources.labels is not None,
         "offline": False,

@@ -160,7 +160,11 @@ export class Client {
   #advance(id: string, open: Open, header: Advance, buffers: readonly unknown[]): void {
     const { done, total, label } = header;
     const job: Job = { id, kind: open.kind, label, done, total };
-    this.#jobs.value = [...this.#jobs.value.filter((other) => other.id !== id), job];
+    const known = this.#jobs.value;
+    // each keeps its place: of two that are under way the same one is shown all along
+    this.#jobs.value = known.some((other) => other.id === id)
+      ? known.map((other) => (other.id === id ? job : other))
+      : [...known, job];
     if (!open.progress) return;
     try {
       open.progress(header as never, decodeArrays({ ...header }, buffers) as never);

@@ -5,7 +5,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["↑ ↓", "the layer before, the layer after (in the list)"],
   ["← →", "the same, in the chart; between tabs, on a tab"],
   ["Home End", "the first layer, the last"],
-  ["↑ ↓ ← →", "the next cell, in a heatmap"],
+  ["↑ ↓ ← →", "the next cell, in a heatmap; the next channel, among all"],
   ["Enter", "the filters of the layer"],
   ["/", "search layers"],
   ["+ − 0", "zoom the picture, fit it"],
@@ -21,6 +21,7 @@ const WORDS: readonly (readonly [string, string])[] = [
     "entropy",
     "how evenly the filters use the patterns they could have; 1 is what random filters have",
   ],
+  ["feature", "what makes a channel fire: a picture made for it, and the inputs it likes best"],
   ["similarity", "how alike two layers tell the same inputs apart, whatever their channels"],
   ["orthogonality", "1 where all outputs look for different things, 0 where for the same"],
 ];

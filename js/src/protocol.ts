@@ -1,5 +1,13 @@
 // The wire between front end and kernel: mirrors convlens/widget/protocol.py, and both are held to
 // tests/fixtures/protocol.json.
+import type { InputHeaders, InputParams, InputReplies } from "./wire/inputs";
+import {
+  SALIENCY_KINDS,
+  type SaliencyHeaders,
+  type SaliencyOffer,
+  type SaliencyParams,
+  type SaliencyReplies,
+} from "./wire/saliency";
 
 export type Scalar = Float32Array | Uint8Array | Uint16Array | Uint32Array | Int32Array;
 export type Dtype = "float32" | "uint8" | "uint16" | "uint32" | "int32";
@@ -42,7 +50,13 @@ export interface Structure {
   /** Log-spaced, ascending; `Row.curve` counts sparse filters at each. */
   eps_grid: number[];
   /** Templates of Python; of similarity one for each comparison. */
-  code: { quality: string; filters: string; similarity: Partial<Record<Compared, string>> };
+  code: {
+    quality: string;
+    filters: string;
+    features: string;
+    saliency: { given: string | null; held: string };
+    similarity: Partial<Record<Compared, string>>;
+  };
   guides: { good: number; random: number; redundant: number };
   /** What can be compared; null where the Lens has no inputs. */
   similarity: {
@@ -50,6 +64,16 @@ export interface Structure {
     layer_sets: { name: LayerSet; title: string }[];
     comparisons: { name: Compared; row: string; column: string; title: string }[];
   } | null;
+  features: {
+    /** Sides that inputs often have, to choose from where nothing says it. */
+    sizes: number[];
+    /** Channels in a page. */
+    page: number;
+    /** There are inputs to look through for the ones that excite a channel. */
+    searches: boolean;
+  };
+  /** What can explain a prediction; null where the Lens has no inputs. */
+  saliency: SaliencyOffer | null;
   /** Names of the classes by index; empty where the Lens was not told. */
   classes: string[];
   /** The Lens was given the true class of each input. */
@@ -139,61 +163,73 @@ export interface Summary {
   rows: Row[];
 }
 
-export interface Params {
+export interface Params extends InputParams, SaliencyParams {
   hello: Record<string, never>;
   quality: { eps: number };
   distribution: { layer: string };
   filters: { layer: string; start: number };
   cluster: { layer: string; start: number };
   similarity: { measure: string; comparison: Compared; layer_set: LayerSet; settings: string };
+  features: FeatureAsked & { channel: number };
+  feature_page: FeatureAsked & { side: Beside; start: number };
+  top_inputs: { layer: string; channel: number };
+  activations: { layer: string; channel: number; input: number };
   compared: Params["similarity"];
-  inputs: { start: number };
-  picture: { index: number };
-  upload: { name: string; data: string };
   refresh: Record<string, never>;
 }
 
-/** How inputs become pixels from 0 to 1: input * std + mean, one value or one per channel. */
-export interface PixelScale {
-  mean: number[];
-  std: number[];
-  /** Given by the user, found to fit exactly, guessed since it fits, or stretched over the values. */
-  how: "given" | "found" | "guessed" | "stretched";
-  /** Of a convention ("ImageNet"), or "". */
-  scale: string;
+/** How features are synthesised; 0 steps, or a size of 0: what suits. */
+export interface FeatureAsked {
+  layer: string;
+  steps: number;
+  seed: number;
+  size: number;
 }
 
-/** Inputs start to stop: of the given ones, then of the files that were dropped. */
-export interface InputRows extends PixelScale {
-  revision: number;
-  start: number;
-  stop: number;
-  /** null until all were read. */
-  total: number | null;
-  /** Read so far of what the Lens was given. */
-  given: number;
-  /** There were more than there is room for. */
-  more: boolean;
-  /** Channels, height, width. */
-  shape: number[];
-  /** 0 where the model gives no score per class. */
-  classes: number;
-  /** Of files, by place. */
-  names: Record<string, string>;
+/** The model, or what stands beside it. */
+export type Beside = "model" | "reference";
+
+/** Height, width and colours (1 or 3) of pictures. */
+export type Extent = [height: number, width: number, colors: number];
+
+/** What one of the models has to show; `reason`: why it has nothing, or null. */
+export interface Shown {
+  side: Beside;
+  title: string;
+  reason: string | null;
 }
 
-/** Of each input: its picture, its true class (-1: not known), what the models say. */
-export interface InputArrays {
-  /** (n, height, width, 3). */
-  thumbnails: Uint8Array;
-  labels: Int32Array;
-  predicted?: Int32Array;
-  probability?: Float32Array;
-  reference_predicted?: Int32Array;
-  reference_probability?: Float32Array;
+export interface Synthesised extends Shown {
+  /** Of the picture. */
+  extent: Extent;
+  /** What the channel makes of it. */
+  value: number | null;
+  /** False where nothing makes it fire; null while that is not known. */
+  fires: boolean | null;
+  /** Why it shows nothing: "never fires: ...". */
+  why: string | null;
 }
 
-export interface Headers {
+export interface Excited extends Shown {
+  /** The strongest first. */
+  items: Exciting[];
+  /** Of the pictures. */
+  extent: Extent;
+}
+
+export interface Exciting {
+  index: number;
+  value: number;
+  /** What the channel sees, as shares of the picture: top, left, bottom, right. */
+  box: [number, number, number, number];
+}
+
+export interface Fired extends Shown {
+  /** Height and width of the map. */
+  extent: [height: number, width: number];
+}
+
+export interface Headers extends InputHeaders, SaliencyHeaders {
   hello: { concurrent: boolean; revision: number; version: number };
   quality: Summary;
   distribution: {
@@ -236,15 +272,49 @@ export interface Headers {
     mismatch: string;
     directed: boolean;
   };
+  features: Params["features"] & {
+    revision: number;
+    done: number;
+    total: number | null;
+    /** Steps of one picture. */
+    length: number;
+    finished: boolean;
+    /** What was guessed. */
+    notes: string[];
+    sides: Synthesised[];
+  };
+  feature_page: Params["feature_page"] & {
+    revision: number;
+    /** The next page starts at `stop`, of so many `channels`. */
+    stop: number;
+    channels: number;
+    /** The channels that there are pictures of. */
+    at: number[];
+    extent: Extent;
+    fires: (boolean | null)[];
+  };
+  top_inputs: Params["top_inputs"] & {
+    revision: number;
+    done: number;
+    total: number | null;
+    /** Inputs seen so far, and whether the loader has more than are looked at. */
+    seen: number;
+    more: boolean;
+    finished: boolean;
+    sides: Excited[];
+  };
+  activations: Params["activations"] & {
+    revision: number;
+    /** Of the input. */
+    extent: Extent;
+    sides: Fired[];
+  };
   /** What was computed before for the same, where there is any. */
   compared: { found: boolean } & Partial<Headers["similarity"]>;
-  inputs: InputRows;
-  picture: PixelScale & { revision: number; index: number; label: number | null; name: string };
-  upload: InputRows;
   refresh: { revision: number };
 }
 
-export interface Arrays {
+export interface Arrays extends InputReplies, SaliencyReplies {
   hello: Record<string, never>;
   quality: Record<string, never>;
   distribution: { weights: Uint32Array; peaks: Uint32Array };
@@ -257,13 +327,17 @@ export interface Arrays {
   cluster: { labels: Uint8Array };
   /** (rows, columns), NaN where there is none; `reverse` of a directed measure: the other way. */
   similarity: { matrix: Float32Array; stderr: Float32Array; reverse?: Float32Array };
+  /** Pictures, and the activation at each step so far. */
+  features: ByBeside<{ picture: Uint8Array; curve: Float32Array }>;
+  feature_page: { pictures: Uint8Array; values: Float32Array };
+  top_inputs: ByBeside<{ pictures: Uint8Array }>;
+  activations: ByBeside<{ map: Float32Array }> & { picture: Uint8Array };
   compared: Partial<Arrays["similarity"]>;
-  inputs: InputArrays;
-  /** The input (channels, height, width) as the model takes it; the probability of each class. */
-  picture: { image: Float32Array; scores?: Float32Array; reference_scores?: Float32Array };
-  upload: InputArrays;
   refresh: Record<string, never>;
 }
+
+/** The arrays of each side, called "model_picture" and so on. */
+export type ByBeside<T> = { [K in keyof T & string as `${Beside}_${K}`]?: T[K] };
 
 export type Kind = keyof Params;
 export const KINDS = [
@@ -273,10 +347,15 @@ export const KINDS = [
   "filters",
   "cluster",
   "similarity",
+  "features",
+  "feature_page",
+  "top_inputs",
+  "activations",
   "compared",
   "inputs",
   "picture",
   "upload",
+  ...SALIENCY_KINDS,
   "refresh",
 ] as const;
 
@@ -300,7 +379,7 @@ export type Progress<K extends Kind> = { done: number; total: number | null; lab
   [F in Exclude<keyof Headers[K], "done" | "total">]?: Headers[K][F];
 };
 
-export type View = "quality" | "filters" | "similarity";
+export type View = "quality" | "filters" | "saliency" | "features" | "similarity";
 export type Sort = "position" | "norm" | "entropy" | "cluster";
 export type Scale = "filter" | "layer" | "model";
 export type Entropy = "normalized" | "raw" | "clean";
@@ -326,9 +405,23 @@ export interface Traits {
   fit: boolean;
   /** The chosen input, by its place. */
   input_index: number;
+  /** What is explained: a class, the one predicted, the true one, the chosen channel. */
+  target: number | "predicted" | "label" | "channel";
+  /** The method that is looked at, and all whose maps are shown. */
+  method: string;
+  methods: string[];
+  /** Of each method what differs from its defaults. */
+  method_settings: Readonly<Record<string, Settings>>;
+  /** What inputs are compared with, by the methods that compare. */
+  baseline: string;
   /** How pixels became inputs, (pixel - mean) / std; null: what fits. */
   mean: number[] | null;
   std: number[] | null;
+  /** null: as many as suit the size. */
+  feature_steps: number | null;
+  feature_seed: number;
+  /** Side of a synthesised input; null: that of the inputs, or what the model takes. */
+  feature_size: number | null;
 }
 
 /** The traits that the kernel alone writes. */

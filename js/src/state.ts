@@ -17,6 +17,8 @@ import { type Bar, sparsityAxis } from "./draw/bars";
 import type { Colors } from "./draw/colors";
 import type { Picture } from "./draw/picture";
 import { toBar } from "./eps";
+import { Explaining } from "./explaining";
+import { Inputs } from "./inputs";
 import {
   type Distribution,
   type FilterSet,
@@ -25,6 +27,7 @@ import {
   loadFilters,
   shownOutputs,
 } from "./load";
+import { Maximising } from "./maximising";
 import type { KernelTraits, LayerInfo, Row, Traits } from "./protocol";
 import type { Theme } from "./theme";
 import type { Transport, WidgetModel } from "./transport";
@@ -46,8 +49,16 @@ const USER = [
   "reference_layer",
   "fit",
   "input_index",
+  "target",
+  "method",
+  "methods",
+  "method_settings",
+  "baseline",
   "mean",
   "std",
+  "feature_steps",
+  "feature_seed",
+  "feature_size",
 ] as const;
 const KERNEL = ["stale", "closed", "revision", "_structure", "_summary"] as const;
 
@@ -84,6 +95,12 @@ export class Store {
   readonly clusters: ReadonlySignal<Loaded<Uint8Array>>;
   /** What the Similarity view shows: runs when asked to. */
   readonly comparing: Comparing;
+  /** The inputs, as the strip shows them. */
+  readonly inputs: Inputs;
+  /** What the Saliency view shows. */
+  readonly explaining: Explaining;
+  /** What the Features view shows. */
+  readonly maximising: Maximising;
   /** The largest weight of the model, of what is measured so far: for scale "model". */
   readonly modelMax: ReadonlySignal<number>;
 
@@ -187,6 +204,9 @@ export class Store {
     this.clusters = computed(() => clusters.of(this.traits.layer.value).value);
     const choose = (change: Partial<Traits>) => this.change(change);
     this.comparing = new Comparing(client, this.traits, this.kernel, this.lost, choose);
+    this.inputs = new Inputs(client, this.traits, this.kernel, this.lost);
+    this.explaining = new Explaining(client, this.traits, this.kernel, this.lost, choose);
+    this.maximising = new Maximising(client, this.traits, this.kernel, this.lost);
   }
 
   /** Asks the kernel for what is shown, and for what will be: call when the view is on the page. */
@@ -208,6 +228,9 @@ export class Store {
       }),
       effect(() => this.#load()),
       this.comparing.follow(),
+      this.inputs.follow(),
+      this.explaining.follow(),
+      this.maximising.follow(),
     );
   }
 

@@ -6,6 +6,7 @@ import { figure, nameOf, shapeInWords } from "./format";
 import { Icon } from "./icons";
 import { Name } from "./name";
 import { savePicture } from "./png";
+import { attributionOf } from "./saliency/python";
 import type { Store, ViewProps } from "./state";
 
 /** The chosen layer in one line: its figures, and what to take away of it. */
@@ -18,6 +19,7 @@ export function Status({ store }: ViewProps) {
       <span class="cl-status-name">
         <Name text={nameOf(layer)} />
       </span>
+      <FeatureLink store={store} />
       <span class="cl-figures" title={whole}>
         {figures.map((text) => (
           <span key={text}>{text}</span>
@@ -34,6 +36,25 @@ export function Status({ store }: ViewProps) {
         <Icon name="save" /> <span>PNG</span>
       </button>
     </footer>
+  );
+}
+
+/** One click from what is chosen, in whatever view, to what it looks for. */
+function FeatureLink({ store }: ViewProps) {
+  const channel = store.traits.channel.value;
+  if (store.traits.view.value === "features" || !store.maximising.channels.value) return null;
+  const words = channel === null ? "Features" : `Feature of ${channel}`;
+  const title =
+    channel === null ? "What its channels look for" : `What channel ${channel} looks for`;
+  return (
+    <button
+      type="button"
+      class="cl-link cl-feature-link"
+      title={title}
+      onClick={() => store.set("view", "features")}
+    >
+      {words}
+    </button>
   );
 }
 
@@ -61,6 +82,7 @@ export function statusFigures(store: Store): string[] {
 /** The lines of the view, their values left open; undefined where it has none. */
 function templateOf(store: Store): string | undefined {
   const { view, comparison } = store.traits;
+  if (view.value === "saliency") return attributionOf(store);
   const template = store.kernel._structure.value.code[view.value];
   return typeof template === "string" ? template : template?.[comparison.value];
 }
@@ -68,23 +90,31 @@ function templateOf(store: Store): string | undefined {
 function CopyButton({ store }: ViewProps) {
   const shown = useSignal("");
   const template = templateOf(store);
-  const settings = Object.entries(store.traits.measure_settings.value)
+  const chosen =
+    store.traits.view.value === "features"
+      ? store.maximising.settings.value
+      : store.traits.measure_settings.value;
+  const settings = Object.entries(chosen)
     .map(([name, value]) => `, ${name}=${literal(value)}`)
     .join("");
   const copy = async (event: MouseEvent) => {
     const button = event.currentTarget as Element;
     const { layer, channel, eps, sort, scale, measure, layer_set, fit } = store.traits;
     if (!template) return;
-    const code = fillTemplate(template.replace("{settings}", settings), {
-      layer: layer.value,
-      channel: channel.value,
-      eps: eps.value,
-      sort: sort.value,
-      scale: scale.value,
-      measure: measure.value,
-      layer_set: layer_set.value,
-      fit: fit.value,
-    });
+    // its values are filled in already
+    const filled = store.traits.view.value === "saliency";
+    const code = filled
+      ? template
+      : fillTemplate(template.replace("{settings}", settings), {
+          layer: layer.value,
+          channel: channel.value,
+          eps: eps.value,
+          sort: sort.value,
+          scale: scale.value,
+          measure: measure.value,
+          layer_set: layer_set.value,
+          fit: fit.value,
+        });
     const done = await copyText(code, button);
     if (done) store.say("Copied: paste it into a cell");
     else shown.value = code;

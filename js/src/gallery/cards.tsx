@@ -221,12 +221,19 @@ export function NoteCard({ store, model }: Props) {
     layer: store.layers.value.find(({ key }) => key === layer),
   });
   const channel = store.traits.channel.value;
-  if (channel !== null && channel < out) lines.push(`Output ${channel} of ${out} is chosen.`);
   return (
     <section class="cl-card cl-note" aria-label="Findings">
       {lines.map((line) => (
         <p key={line}>{unbroken(line)}</p>
       ))}
+      {channel !== null && channel < out && (
+        <p>
+          Output {channel} of {out} is chosen.{" "}
+          <button type="button" class="cl-link" onClick={() => store.set("view", "features")}>
+            See what it looks for
+          </button>
+        </p>
+      )}
     </section>
   );
 }

@@ -38,6 +38,13 @@ export function PairCard({ store, model }: Props) {
           {figure(model.values.value[best.row * found.columns.length + best.column], 2)}
         </p>
       )}
+      {model.hover.value === null && pair.row.key === store.traits.layer.value && (
+        <p>
+          <button type="button" class="cl-link" onClick={() => store.set("view", "features")}>
+            See what its channels look for
+          </button>
+        </p>
+      )}
       <p class="cl-estimator">{found.estimator}</p>
     </section>
   );

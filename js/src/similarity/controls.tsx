@@ -1,6 +1,7 @@
-import type { Compared, LayerSet, Measure, Parameter, Setting } from "../protocol";
+import { Field } from "../field";
+import type { Compared, LayerSet, Measure } from "../protocol";
 import { Segments } from "../segments";
-import type { Store, ViewProps } from "../state";
+import type { ViewProps } from "../state";
 import { batchesInWords } from "./words";
 
 /** What is compared, how, and how far it is. */
@@ -22,7 +23,12 @@ export function Controls({ store }: ViewProps) {
         <Measures title="0 = same" measures={offered.measures} identical={0} />
       </select>
       {store.comparing.measure.value?.parameters.map((parameter) => (
-        <Field key={parameter.name} store={store} parameter={parameter} />
+        <Field
+          key={parameter.name}
+          parameter={parameter}
+          value={store.traits.measure_settings.value[parameter.name] ?? parameter.default}
+          set={(value) => store.comparing.set(parameter.name, value)}
+        />
       ))}
       <select
         value={layer_set.value}
@@ -68,49 +74,6 @@ function Measures({ title, measures, identical }: MeasuresProps) {
           </option>
         ))}
     </optgroup>
-  );
-}
-
-/** A parameter of the measure, as Python declares it. */
-function Field({ store, parameter }: { store: Store; parameter: Parameter }) {
-  const { name, kind, help, low, high, choices } = parameter;
-  const { comparing } = store;
-  const value = store.traits.measure_settings.value[name] ?? parameter.default;
-  const set = (chosen: Setting) => comparing.set(name, chosen);
-  const number = (input: HTMLInputElement) => {
-    const typed = input.valueAsNumber;
-    // the kernel would refuse it: what held before stays
-    if (typed > (low ?? Number.NEGATIVE_INFINITY) && typed <= (high ?? Number.POSITIVE_INFINITY)) {
-      set(typed);
-    } else input.value = String(value);
-  };
-  return (
-    // biome-ignore lint/a11y/noLabelWithoutControl: its control is one of three
-    <label class="cl-choice" title={help}>
-      {name}
-      {kind === "bool" ? (
-        <input
-          type="checkbox"
-          checked={value === true}
-          onChange={(event) => set(event.currentTarget.checked)}
-        />
-      ) : kind === "choice" ? (
-        <select value={String(value)} onChange={(event) => set(event.currentTarget.value)}>
-          {choices.map((choice) => (
-            <option key={choice}>{choice}</option>
-          ))}
-        </select>
-      ) : (
-        <input
-          type="number"
-          step="any"
-          min={low ?? undefined}
-          max={high ?? undefined}
-          value={String(value)}
-          onChange={(event) => number(event.currentTarget)}
-        />
-      )}
-    </label>
   );
 }
 

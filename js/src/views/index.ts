@@ -2,8 +2,10 @@
 import type { ComponentType } from "preact";
 import type { View } from "../protocol";
 import type { ViewProps } from "../state";
+import { FeaturesView } from "./features";
 import { FiltersView } from "./filters";
 import { QualityView } from "./quality";
+import { SaliencyView } from "./saliency";
 import { SimilarityView } from "./similarity";
 
 export interface ViewEntry {
@@ -15,5 +17,7 @@ export interface ViewEntry {
 export const VIEWS: readonly ViewEntry[] = [
   { id: "quality", label: "Quality", View: QualityView },
   { id: "filters", label: "Filters", View: FiltersView },
+  { id: "saliency", label: "Saliency", View: SaliencyView },
+  { id: "features", label: "Features", View: FeaturesView },
   { id: "similarity", label: "Similarity", View: SimilarityView },
 ];
