@@ -1,10 +1,11 @@
 import { render } from "preact";
 import { act } from "preact/test-utils";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { LayerInfo } from "../src/protocol";
 import type { Store } from "../src/state";
 import { FiltersView } from "../src/views/filters";
 import { FakeModel, layer, openStore, row } from "./fake";
+import { closePage, openPage } from "./page";
 import { normal } from "./random";
 
 const LAYERS = [
@@ -69,24 +70,9 @@ async function answer(key: string, weights: Float32Array, kernel = [3, 3]) {
 }
 
 beforeEach(() => {
-  vi.stubGlobal(
-    "ResizeObserver",
-    class {
-      observe() {}
-      disconnect() {}
-    },
-  );
-  vi.stubGlobal("matchMedia", () => ({ matches: true }));
-  HTMLCanvasElement.prototype.getContext = () => null;
-  el = document.createElement("div");
-  document.body.append(el);
+  el = openPage();
 });
-afterEach(async () => {
-  await act(() => render(null, el));
-  store.dispose();
-  el.remove();
-  vi.unstubAllGlobals();
-});
+afterEach(() => closePage(el, store));
 
 describe("the Filters view", () => {
   it("shows a skeleton until the filters come, then the gallery and its cards", async () => {

@@ -6,6 +6,7 @@ import { Status } from "../src/status";
 import { SimilarityView } from "../src/views/similarity";
 import { FakeModel, openStore, settle, structure } from "./fake";
 import { answer, KEYS, LAYERS, OFFERED, side, VALUES } from "./matrix";
+import { closePage, openPage } from "./page";
 
 let el: HTMLElement;
 let model: FakeModel;
@@ -43,24 +44,9 @@ const press = (key: string) =>
   });
 
 beforeEach(() => {
-  vi.stubGlobal(
-    "ResizeObserver",
-    class {
-      observe() {}
-      disconnect() {}
-    },
-  );
-  vi.stubGlobal("matchMedia", () => ({ matches: true }));
-  HTMLCanvasElement.prototype.getContext = () => null;
-  el = document.createElement("div");
-  document.body.append(el);
+  el = openPage();
 });
-afterEach(async () => {
-  await act(() => render(null, el));
-  store.dispose();
-  el.remove();
-  vi.unstubAllGlobals();
-});
+afterEach(() => closePage(el, store));
 
 describe("the Similarity view", () => {
   it("says what it needs where the Lens has no inputs", async () => {
