@@ -102,6 +102,19 @@ ANALYSES = {
         {"measure": "ckaa"},
         {"progress": never},
     ),
+    "visualize_features": Analysis(
+        lambda m, x, **k: cl.visualize_features(m, "fragile", [0, 1], size=12, steps=2, **k),
+        {"tv": -1},
+        {"progress": never},
+    ),
+    "top_inputs": Analysis(
+        lambda m, x, **k: cl.top_inputs(m, x, "fragile", batch_size=8, **k),
+        {"k": 0},
+        {"progress": never},
+    ),
+    "activation_maps": Analysis(
+        lambda m, x, **k: cl.activation_maps(m, x, "fragile", **k), {"channels": 99}
+    ),
     "lens quality": Analysis(in_lens("quality", eps=0.01), {"eps": 2}, in_lens=True),
     "lens distribution": Analysis(
         in_lens("distribution", layer="fragile"), {"layer": "nothing"}, in_lens=True

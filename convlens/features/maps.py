@@ -84,7 +84,7 @@ class ActivationMaps:
 
         n, count = self.values.shape[:2]
         grids = self.values.reshape(n * count, *self.values.shape[2:])
-        grids = grids.reshape(n * count, -1, *grids.shape[2:]) if grids.ndim < 3 else grids
+        grids = grids.reshape(n * count, 1, -1) if grids.ndim < 3 else grids
         most = float(np.abs(np.nan_to_num(self.values, posinf=0, neginf=0)).max()) or 1.0
         titles = [f"{i}, channel {c}" for i in range(n) for c in self.channels]
         return draw_grid(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 
+from convlens.errors import ForwardError
 from convlens.features.tap import Tap
+from convlens.similarity.capture import is_out_of_memory
 
 __all__ = ["ReceptiveField"]
 
@@ -45,13 +48,14 @@ class ReceptiveField:
         self._tap, self._image = tap, image
         self._shape = (int(image.shape[2]), int(image.shape[3]))
         self._maps = len(positions) == 2
+        self._at_once = _AT_ONCE
         self._spans: dict[tuple[int, int], Span] = {}
         self.note: str | None = None
-        if self._maps and not self._shows(torch.full_like(image, math.nan))[0].all():
+        if self._maps and not self._shows_all(torch.full_like(image, math.nan)):
             self._maps = False
             self.note = (
-                f"{tap.key} hides what it sees (it drops NaN, as quantised models do): boxes are "
-                "the whole picture"
+                f"{tap.key} hides what it sees (it drops or refuses NaN, as quantised models do): "
+                "boxes are the whole picture"
             )
 
     def boxes(self, positions: Iterable[tuple[int, int]]) -> dict[tuple[int, int], list[int]]:
@@ -96,15 +100,29 @@ class ReceptiveField:
     def _sees(self, axis: int, strips: list[Span], places: list[int]) -> dict[int, list[bool]]:
         """Say for each place which of the marked strips it sees."""
         found: dict[int, list[bool]] = {place: [] for place in places}
-        for start in range(0, len(strips), _AT_ONCE):
-            some = strips[start : start + _AT_ONCE]
+        left = list(strips)
+        while left:
+            some = left[: self._at_once]
             marked = self._image.repeat(len(some), 1, 1, 1)
             for row, (first, last) in enumerate(some):
                 marked[row].narrow(1 + axis, first, last - first).fill_(math.nan)
-            shown = self._shows(marked).any(2 - axis)  # (strips, places along the axis)
+            try:
+                shown = self._shows(marked).any(2 - axis)  # (strips, places along the axis)
+            except Exception as error:
+                if not is_out_of_memory(error) or len(some) == 1:
+                    raise
+                self._at_once = len(some) // 2
+                continue
             for place in places:
-                found[place] += shown[:, place].tolist()
+                found[place] += cast("list[bool]", shown[:, place].tolist())
+            left = left[len(some) :]
         return found
+
+    def _shows_all(self, marked: Tensor) -> bool:
+        try:
+            return bool(self._shows(marked).all())
+        except ForwardError:  # it checks its inputs
+            return False
 
     def _shows(self, marked: Tensor) -> Tensor:
         """Return (n, rows, columns): where the layer shows NaN."""
