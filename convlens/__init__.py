@@ -39,11 +39,15 @@ if TYPE_CHECKING:
     from convlens.quality import Quality as Quality
     from convlens.quality import measure_layer as measure_layer
     from convlens.quality import measure_quality as measure_quality
+    from convlens.saliency import Agreement as Agreement
     from convlens.saliency import Predictions as Predictions
     from convlens.saliency import Saliency as Saliency
+    from convlens.saliency import Sanity as Sanity
+    from convlens.saliency import agreement as agreement
     from convlens.saliency import attribute as attribute
     from convlens.saliency import predict as predict
     from convlens.saliency import preflight as preflight
+    from convlens.saliency import sanity_check as sanity_check
     from convlens.similarity import Similarity as Similarity
     from convlens.similarity import compare as compare
     from convlens.widget.lens import Lens as Lens
@@ -76,6 +80,10 @@ _HOMES = {
     "predict": "convlens.saliency",
     "Saliency": "convlens.saliency",
     "Predictions": "convlens.saliency",
+    "agreement": "convlens.saliency",
+    "Agreement": "convlens.saliency",
+    "sanity_check": "convlens.saliency",
+    "Sanity": "convlens.saliency",
     "find_layers": "convlens.layers",
     "Layers": "convlens.layers",
     "Layer": "convlens.layers",
@@ -93,6 +101,7 @@ _HOMES = {
 
 __all__ = [
     "ActivationMaps",
+    "Agreement",
     "ArgumentError",
     "Cancelled",
     "ClosedLensError",
@@ -109,6 +118,7 @@ __all__ = [
     "Predictions",
     "Quality",
     "Saliency",
+    "Sanity",
     "Search",
     "Similarity",
     "TopInputs",
@@ -116,6 +126,7 @@ __all__ = [
     "Visualization",
     "__version__",
     "activation_maps",
+    "agreement",
     "attribute",
     "compare",
     "compression",
@@ -128,6 +139,7 @@ __all__ = [
     "predict",
     "preflight",
     "read_filters",
+    "sanity_check",
     "top_inputs",
     "visualize_features",
 ]

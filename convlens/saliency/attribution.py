@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
@@ -12,22 +13,26 @@ import torch
 from torch import Tensor, nn
 
 from convlens.activations import Forward, untouched
-from convlens.errors import ArgumentError, Cancelled
+from convlens.errors import ArgumentError, Cancelled, ConvlensError, ForwardError
 from convlens.inputs import device_of
 from convlens.saliency.baselines import Baseline, BaselineSpec
 from convlens.saliency.draws import Draws
 from convlens.saliency.engines import cost_of, engine_of
 from convlens.saliency.given import checked_inputs, place_of
 from convlens.saliency.methods import Method, find_method
-from convlens.saliency.preflight import check
+from convlens.saliency.preflight import check, why_not
 from convlens.saliency.probe import Head, Place, Probe
 from convlens.saliency.result import Saliency
 from convlens.saliency.scores import Said, said_by
 from convlens.saliency.targets import Target, as_goal
-from convlens.saliency.work import Rows, Steps, Work, rows_at_once
+from convlens.saliency.work import Parts, Rows, Steps, Work, rows_at_once
+from convlens.similarity.capture import is_out_of_memory
 from convlens.tree import check_model, walk
 
 __all__ = ["Attribution"]
+
+# Seconds in which small parts are run together: to look after the model costs some milliseconds.
+_MOMENT = 0.02
 
 
 class Attribution:
@@ -41,6 +46,8 @@ class Attribution:
     method : Method
     parameters : dict
         Every parameter's value.
+    inputs : Tensor
+        A copy of the inputs, on the model's device and of its type.
     done, total : int
         Rows (forward passes of one input) run so far, and in all.
     finished : bool
@@ -79,20 +86,24 @@ class Attribution:
         self.method = find_method(method)
         self.parameters = self.method.values(parameters)
         self._model = on_device(walk(check_model(model)).model, device)
-        self._forward = forward
+        self.forward = forward
         given = checked_inputs(self._model, inputs, labels, inputs_from, forward)
-        self._x = given.x
-        self._goal = as_goal(target, given.labels, len(self._x))
+        self.inputs = given.x
+        self._goal = as_goal(target, given.labels, len(self.inputs))
+        if self.method.name == "lrp" and (channel is not None or self._goal.readout is not None):
+            raise ArgumentError(
+                "LRP hands back the score of a class: leave channel= out, and give target= a class."
+            )
         self._target_name = _name_of(target)
         self._labels = given.labels
-        self._baseline = Baseline(baseline, self._x, seed)
+        self._baseline = Baseline(baseline, self.inputs, seed)
         self._seed = whole("seed", seed, 0)
         self._batch_size = None if batch_size is None else whole("batch_size", batch_size, 1)
-        self._place = place_of(self._model, self.method, layer, channel, self._x, forward)
+        self._place = place_of(self._model, self.method, layer, channel, self.inputs, forward)
         self._channel = channel
-        cost = cost_of(self.method.name, self.parameters, tuple(self._x.shape[1:]))
+        cost = cost_of(self.method.name, self.parameters, tuple(self.inputs.shape[1:]))
         self._cost = cost
-        n = len(self._x)
+        n = len(self.inputs)
         self.total = n * (1 + cost + (2 if self._has_delta else 0))
         self.finished = False
         self._said: list[Said] = []
@@ -101,7 +112,7 @@ class Attribution:
         self._targets: Tensor | None = None
         self._scores: Tensor | None = None
         self._work: Work | None = None
-        self._predicted = 0
+        self._predicting = Parts(self._batch_size or 64)
         self._extra = 0
         self._held = False
         self._draws = Draws(self._seed)
@@ -113,7 +124,7 @@ class Attribution:
         if self.finished:
             return self.total
         run = 0 if self._work is None else self._work.done
-        return min(self.total, self._predicted + self._extra + run)
+        return min(self.total, self._predicting.done + self._extra + run)
 
     @property
     def _attributes_layer(self) -> bool:
@@ -144,10 +155,7 @@ class Attribution:
         try:
             while not self.finished:
                 with self._kept():
-                    try:
-                        next(self._running)
-                    except StopIteration:
-                        self.finished = True
+                    self._advance(self._running)
                 yield self.done, self.total
         finally:
             self._running.close()
@@ -180,6 +188,7 @@ class Attribution:
         predicted = _joined([said.predicted for said in self._said])
         probabilities = _joined([said.probabilities for said in self._said])
         targets = None if self._targets is None else self._targets[:n].cpu().numpy()
+        notes = [] if self._work is None else self._work.notes
         return Saliency(
             values=values,
             method=self.method.name,
@@ -196,13 +205,44 @@ class Attribution:
             layer=None if self._place is None else self._place.key,
             channel=self._channel,
             baseline=self._baseline.name if self.method.takes_baseline else None,
-            input_shape=tuple(self._x.shape[1:]),
+            input_shape=tuple(self.inputs.shape[1:]),
             model=type(self._model).__name__,
-            finished=n == len(self._x),
-            notes=() if self._work is None else tuple(self._work.notes),
+            finished=n == len(self.inputs),
+            notes=tuple(dict.fromkeys([*self._predicting.notes, *notes])),
         )
 
     # Inside ----------------------------------------------------------------------------------
+
+    def _advance(self, running: Steps[None]) -> None:
+        """Run one part, and as many small ones as fit into a moment."""
+        until = time.perf_counter() + _MOMENT
+        try:
+            while True:
+                next(running)
+                if time.perf_counter() > until:
+                    return
+        except StopIteration:
+            self.finished = True
+        except Exception as error:
+            told = self._told(error)
+            if told is error:
+                raise
+            raise told from error
+
+    def _told(self, error: Exception) -> ConvlensError:
+        """Return an error as a sentence: those of Captum and of torch are none."""
+        if is_out_of_memory(error):
+            return ForwardError(
+                "Memory ran out even for one input at a time: pass smaller inputs, or free some."
+            )
+        if isinstance(error, ConvlensError):
+            return error
+        name: str = self.parameters.get("of", self.method.name)
+        reason = why_not(name, self._model, self.inputs[:1], self.forward)
+        if reason is not None:
+            return ArgumentError(reason)
+        kind, said = type(error).__name__, str(error).strip().split("\n")[0]
+        return ForwardError(f"{self.method.title} failed on this model: {kind} ({said}).")
 
     @contextmanager
     def _kept(self) -> Generator[None]:
@@ -224,18 +264,18 @@ class Attribution:
             target = self._goal.resolve(said.predicted, said.classes, shape)
         self._targets = target
         found = check(
-            self.method, self.parameters, self._model, self._x, self._forward, self._place
+            self.method, self.parameters, self._model, self.inputs, self.forward, self._place
         )
         model, place = found.model, found.place
         readout = self._goal.readout if whole_model else None
-        probe = Probe(model, self._forward, readout, place, None if whole_model else self._channel)
+        probe = Probe(model, self.forward, readout, place, None if whole_model else self._channel)
         if target is not None:
             self._scores = said.scores[torch.arange(len(target)), target]
         work = self._make_work(probe, place)
         rows = Rows(
-            self._x,
-            torch.arange(len(self._x)),
-            None if target is None else target.to(self._x.device),
+            self.inputs,
+            torch.arange(len(self.inputs)),
+            None if target is None else target.to(self.inputs.device),
         )
         group = max(1, work.rows // self._cost)
         engine = engine_of(self.method.name)
@@ -255,35 +295,34 @@ class Attribution:
     def _make_work(self, probe: Probe, place: Place | None) -> Work:
         wants_gradients = self.method.family != "perturbation"
         rows = self._batch_size or rows_at_once(
-            probe, self._x, len(self._x) * self._cost, wants_gradients
+            probe, self.inputs, len(self.inputs) * self._cost, wants_gradients
         )
         module: nn.Module = probe
         by_itself = self.method.modules or self.method.name == "layer_grad_cam"
         if self._attributes_layer and place is not None and not by_itself:
-            module = Head(Probe(probe.model, self._forward, self._goal.readout), place)
+            module = Head(Probe(probe.model, self.forward, self._goal.readout), place)
         self._work = Work(
-            module,
-            probe,
-            self._baseline,
             rows,
-            self._seed,
-            place if self._attributes_layer or self.method.takes_layer else None,
-            self._channel if self.method.takes_layer else None,
+            module=module,
+            probe=probe,
+            baseline=self._baseline,
+            seed=self._seed,
+            place=place if self._attributes_layer or self.method.takes_layer else None,
+            channel=self._channel if self.method.takes_layer else None,
         )
         return self._work
 
     def _predict(self) -> Steps[None]:
         """Run the model as it is, and read what it says."""
-        probe = Probe(self._model, self._forward)
-        size = self._batch_size or 64
-        for start in range(0, len(self._x), size):
-            if start:
-                yield
-            x = self._x[start : start + size]
+        probe = Probe(self._model, self.forward)
+
+        def compute(start: int, stop: int) -> Said:
             with torch.no_grad():
-                scores = probe(x)
-            self._said.append(said_by(scores, start))
-            self._predicted += len(x)
+                return said_by(probe(self.inputs[start:stop]), start)
+
+        yield from self._predicting.spread(
+            len(self.inputs), compute, lambda start, stop, said: self._said.append(said)
+        )
 
     def _delta(self, work: Work, rows: Rows, values: Tensor) -> Tensor:
         """Return what the sum of attributions has too much of: Captum's convergence delta."""

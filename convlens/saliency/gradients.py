@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -93,28 +94,45 @@ def integrated_gradients(work: Work, rows: Rows, values: Values) -> Steps[Tensor
 
 
 def gradient_shap(work: Work, rows: Rows, values: Values) -> Steps[Tensor]:
-    """Average gradients at random points on the way from drawn baselines, input by input."""
-    from captum.attr import GradientShap
+    """Average gradients at random points on the way from drawn baselines, input by input.
 
-    method = GradientShap(work.module)
+    What is drawn for an input does not depend on how the points are cut into parts. For one input
+    it is what Captum's GradientShap draws after torch's and NumPy's generators are seeded.
+    """
+    from captum.attr import Saliency
+
+    method = Saliency(work.module)
     samples: int = values["samples"]
+    ones = (1,) * (rows.x.dim() - 1)
     found = torch.zeros_like(rows.x)
     for i in range(len(rows)):
         one = rows[i : i + 1]
         place = int(one.index[0])
-        base = work.baseline.several(one.x, place, values["baselines"])
+        several = work.baseline.several(one.x, place, values["baselines"])
+        draws, seed = work.generator(place), work.seed_of(place)
+        width = torch.full(one.x.shape, values["noise"] * spread_of(one.x), dtype=torch.float32)
+        noise = [torch.normal(0.0, width, generator=draws) for _ in range(samples)]
+        numbers = np.random.RandomState(seed % 2**32)
+        chosen = torch.from_numpy(numbers.choice(len(several), samples)).to(one.x.device)
+        shares = torch.from_numpy(numbers.uniform(0.0, 1.0, samples)).to(one.x)
 
-        def compute(start: int, stop: int, one: Rows = one, base: Tensor = base) -> Tensor:
-            return method.attribute(
-                one.x,
-                base,
-                n_samples=stop - start,
-                stdevs=values["noise"] * spread_of(one.x),
-                target=one.target,
-            )
+        def compute(
+            start: int,
+            stop: int,
+            one: Rows = one,
+            noise: list[Tensor] = noise,
+            base: Tensor = several[chosen],
+            shares: Tensor = shares,
+        ) -> Tensor:
+            part = one.repeated(stop - start)
+            there, here = part.x + torch.cat(noise[start:stop]).to(part.x), base[start:stop]
+            share = shares[start:stop].view(-1, *ones)
+            at = (share * there + (1 - share) * here).requires_grad_()
+            gradient = method.attribute(at, part.target, abs=False)
+            return ((there - here) * gradient).detach().sum(0)
 
-        def take(start: int, stop: int, mean: Tensor, i: int = i) -> None:
-            found[i] += mean[0] * (stop - start) / samples
+        def take(start: int, stop: int, total: Tensor, i: int = i) -> None:
+            found[i] += total / samples
 
         yield from work.spread(samples, compute, take)
     return found

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convlens.saliency.gradients import grad_cam
 from convlens.saliency.methods import Method
+from convlens.saliency.operations import RULES
+from convlens.saliency.pooling import register
 from convlens.saliency.relevance import attach_rules
 from convlens.saliency.work import Rows, Steps, Work
 
@@ -54,7 +56,8 @@ def deep_lift(work: Work, rows: Rows, values: Values) -> Steps[Tensor]:
 
     def compute(part: Rows) -> Tensor:
         base = work.baseline.of(part.x, part.index)
-        return method.attribute(part.leaf, base, target=part.target)
+        with _apart(work.probe):
+            return method.attribute(part.leaf, base, target=part.target)
 
     return (yield from _each(work, rows, compute, weight=2))
 
@@ -72,7 +75,7 @@ def deep_lift_shap(work: Work, rows: Rows, values: Values) -> Steps[Tensor]:
 
         def compute(start: int, stop: int, pairs: Rows = pairs, base: Tensor = base) -> Tensor:
             part = pairs[start:stop]
-            with _quiet():
+            with _quiet(), _apart(work.probe):
                 maps = method.attribute(part.leaf, base[start:stop], target=part.target)
             return maps.detach().sum(0)
 
@@ -142,6 +145,25 @@ def _each(
         len(rows), run, lambda start, stop, part: parts.append(part), weight=weight
     )
     return torch.cat(parts)
+
+
+@contextmanager
+def _apart(probe: nn.Module) -> Generator[None]:
+    """Give every module with a rule a tensor of its own to hook into.
+
+    Where one follows another directly Captum hooks both into one tensor, and the first sees the
+    gradient from before the second has changed it (captum, issue 1104): sums no longer add up.
+    """
+    register()
+
+    def copied(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(arg.clone() if isinstance(arg, Tensor) else arg for arg in args)
+
+    with ExitStack() as after:
+        for module in probe.modules():
+            if type(module) in RULES:
+                after.callback(module.register_forward_pre_hook(copied).remove)
+        yield
 
 
 @contextmanager

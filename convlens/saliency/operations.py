@@ -16,10 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from convlens.activations import hooked
+from convlens.saliency.pooling import EXACT
 from convlens.saliency.probe import Probe, named_modules
 
 __all__ = ["RULES", "Seen", "look"]
 
+_POOLS: Mapping[type[nn.Module], tuple[str, ...]] = {
+    nn.MaxPool1d: ("MaxPool2DWithIndices", "MaxPool1D"),
+    nn.MaxPool2d: ("MaxPool2DWithIndices", "MkldnnMaxPool2D", "MaxPool2D"),
+    nn.MaxPool3d: ("MaxPool3DWithIndices",),
+}
 RULES: Mapping[type[nn.Module], tuple[str, ...]] = {
     nn.ReLU: ("Relu",),
     nn.ELU: ("Elu",),
@@ -28,9 +34,8 @@ RULES: Mapping[type[nn.Module], tuple[str, ...]] = {
     nn.Tanh: ("Tanh",),
     nn.Softplus: ("Softplus",),
     nn.Softmax: ("Softmax",),
-    nn.MaxPool1d: ("MaxPool2DWithIndices", "MaxPool1D"),
-    nn.MaxPool2d: ("MaxPool2DWithIndices", "MkldnnMaxPool2D", "MaxPool2D"),
-    nn.MaxPool3d: ("MaxPool3DWithIndices",),
+    **_POOLS,
+    **{EXACT[kind]: stems for kind, stems in _POOLS.items()},
 }
 """Non-linear modules that DeepLift has a rule for, and what they are called in the graph."""
 

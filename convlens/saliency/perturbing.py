@@ -134,9 +134,10 @@ def cost_of(name: str, values: Values, shape: tuple[int, ...]) -> int:
         window, stride = window_of(values, shape)
         sides = zip(shape[1:], window, stride, strict=True)
         return 1 + math.prod(-(-(size - wide) // step) + 1 for size, wide, step in sides)
+    side = _side(values["patch"], shape)
     if name in ("lime", "kernel_shap"):
         return values["samples"]
-    count = math.prod(-(-size // _side(values["patch"], shape)) for size in shape[1:])
+    count = math.prod(-(-size // side) for size in shape[1:])
     return 1 + count if name == "feature_ablation" else 1 + values["samples"] * count
 
 

@@ -18,6 +18,7 @@ from convlens.errors import ArgumentError, Cancelled
 from convlens.saliency.given import checked, labels_in
 from convlens.saliency.probe import Probe
 from convlens.saliency.scores import Said, said_by
+from convlens.saliency.work import Parts
 from convlens.similarity.batches import InputsFrom, Stream
 from convlens.tree import check_model, walk
 
@@ -115,6 +116,8 @@ class Prediction:
         self._stream = Stream(inputs, None, batch_size)
         self._inputs_from = inputs_from
         self._forward = forward
+        self._probe = Probe(self._model, forward)
+        self._parts = Parts(10**9)  # batches as they come, unless memory runs out
         if isinstance(top, bool) or not isinstance(top, int) or top < 1:
             raise ArgumentError(f"top is {top!r}; it must be a whole number >= 1.")
         self._top = top
@@ -188,15 +191,25 @@ class Prediction:
         with torch.no_grad(), torch.inference_mode(mode=False):
             with suppress(NotImplementedError):  # exported programs have one mode only
                 self._model.eval()
-            said = said_by(Probe(self._model, self._forward)(x), self.done)
+            parts: list[Said] = []
+            for _ in self._parts.spread(
+                len(x),
+                lambda start, stop: said_by(self._probe(x[start:stop]), self.done + start),
+                lambda start, stop, part: parts.append(part),
+            ):
+                pass
+        self._take(parts)
+
+    def _take(self, parts: list[Said]) -> None:
+        said = parts[0]
         if said.classes is None:
             sizes = " x ".join(str(size) for size in said.scores.shape)
             raise ArgumentError(
                 f"The outputs are {sizes}, not one score per input and class: there is no "
                 "predicted class."
             )
-        self._said.append(said)
-        self.done += len(x)
+        self._said += parts
+        self.done += sum(len(part.scores) for part in parts)
         if self.done == self.total:
             self.finished = True
 

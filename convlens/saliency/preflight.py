@@ -17,6 +17,7 @@ from convlens.saliency.given import place_of
 from convlens.saliency.methods import METHODS, Method
 from convlens.saliency.noise import defaults
 from convlens.saliency.operations import RULES, Seen, look
+from convlens.saliency.pooling import EXACT
 from convlens.saliency.probe import Head, Place, Probe
 from convlens.saliency.relevance import relevance_copy
 from convlens.saliency.rewrite import Untraceable, modular_copy
@@ -167,7 +168,9 @@ def _is_fit(name: str, seen: Seen) -> bool:
     """Whether a method that hooks into modules sees all that it must."""
     if name in _GUIDED:
         return not seen.functional([nn.ReLU]) and not seen.reused
-    return not seen.functional(RULES) and not seen.without_rule() and not seen.reused
+    pools = any(kind in EXACT for kind in seen.called)  # Captum's own rule does not add up
+    whole = not seen.functional(RULES) and not seen.without_rule() and not seen.reused
+    return whole and not pools
 
 
 def _cannot(name: str, own: str, seen: Seen, why: str) -> str:

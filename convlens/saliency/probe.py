@@ -13,7 +13,7 @@ from convlens.activations import Forward
 from convlens.errors import ArgumentError, ConvlensError, ForwardError
 from convlens.saliency.targets import Readout, read, scores_of
 
-__all__ = ["Head", "Place", "Probe", "named_modules"]
+__all__ = ["Head", "Place", "Probe", "Tap", "named_modules"]
 
 
 class Place:
@@ -70,6 +70,14 @@ class Place:
             )
 
 
+class Tap(nn.Module):
+    """Hands on a copy, so that hooks on what comes in and what goes out are on two tensors."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a copy."""
+        return x.clone()
+
+
 class Probe(nn.Module):
     """The model's scores, or one number per input where a readout or channel is asked for.
 
@@ -100,7 +108,7 @@ class Probe(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
-        self.tap = nn.Identity()
+        self.tap = Tap()
         self._run = forward
         self._readout = readout
         self._place = place

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from convlens.saliency.pooling import EXACT
 from convlens.saliency.probe import Place
 from convlens.saliency.rewrite import TAP, Call, Untraceable, modular_copy
 
@@ -29,6 +30,7 @@ _SHARING = (
     *(nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
     *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
     *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d),
+    *EXACT.values(),
     *(nn.LeakyReLU, nn.Upsample, nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d),
 )
 # They may hand on the very tensor that they were given, on which hooks would come twice.

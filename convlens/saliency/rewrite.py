@@ -18,7 +18,8 @@ from torch.nn import functional as F
 
 from convlens.replica import replica
 from convlens.saliency.operations import RULES
-from convlens.saliency.probe import Place, named_modules
+from convlens.saliency.pooling import EXACT, exact
+from convlens.saliency.probe import Place, Tap, named_modules
 
 __all__ = ["TAP", "Call", "Untraceable", "modular_copy"]
 
@@ -101,6 +102,10 @@ class _Tracer(fx.Tracer):
         self._call = call
         self._count = 0
 
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Leave torch's own modules whole, and the tap."""
+        return isinstance(m, Tap) or super().is_leaf_module(m, module_qualified_name)
+
     def call_module(
         self,
         m: nn.Module,
@@ -157,7 +162,7 @@ def modular_copy(
     tapped = None
     if place is not None:
         tapped = copied if name == "(model)" else copied.get_submodule(name)
-        copied.add_module(TAP, nn.Identity())
+        copied.add_module(TAP, Tap())
     tracer = _Tracer(tapped, None if place is None else place.call)
     try:
         graph = tracer.trace(copied)
@@ -165,6 +170,9 @@ def modular_copy(
         said = str(error).strip().split("\n")[0]
         raise Untraceable(f"torch.fx cannot follow its forward pass ({said})") from error
     _rewrite(graph, copied)
+    for node in graph.nodes:
+        if node.op == "call_module" and type(copied.get_submodule(node.target)) in EXACT:
+            copied.set_submodule(node.target, exact(copied.get_submodule(node.target)))
     result = fx.GraphModule(copied, graph)
     if place is None:
         return result.eval(), None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -16,7 +16,7 @@ from convlens.saliency.probe import Place, Probe
 from convlens.similarity.capture import is_out_of_memory
 from convlens.similarity.memory import available
 
-__all__ = ["Rows", "Steps", "Work", "rows_at_once"]
+__all__ = ["Parts", "Rows", "Steps", "Work", "rows_at_once"]
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
@@ -80,34 +80,20 @@ class Rows:
 
 
 @dataclass
-class Work:
-    """What a method works with.
+class Parts:
+    """Runs rows in parts, and halves the parts when memory runs out.
 
     Attributes
     ----------
-    module
-        What is differentiated: ``module(x, *extra)`` gives scores or one number per input.
-    probe
-        The model as one module; `module` itself but for attributions to a layer.
-    place
-        The layer in question.
-    baseline
-        Of the inputs.
     rows
-        At most so many at once; halved when memory runs out.
-    seed
-        Of random draws.
+        At most so many forward passes at once.
     done
-        Rows run so far.
+        Forward passes run so far.
+    notes
+        What was out of the ordinary.
     """
 
-    module: nn.Module
-    probe: Probe
-    baseline: Baseline
     rows: int
-    seed: int = 0
-    place: Place | None = None
-    channel: int | None = None
     done: int = 0
     notes: list[str] = field(default_factory=list[str])
 
@@ -118,7 +104,7 @@ class Work:
         take: Callable[[int, int, T], None],
         weight: int = 1,
     ) -> Steps[None]:
-        """Compute `total` rows in parts, and halve the parts when memory runs out.
+        """Compute `total` rows in parts.
 
         Parameters
         ----------
@@ -141,10 +127,7 @@ class Work:
             except Exception as error:
                 if stop - start == 1 or not is_out_of_memory(error):
                     raise
-                self.rows = max(1, (stop - start) // 2 * weight)
-                note = "memory ran out: run in smaller parts"
-                if note not in self.notes:
-                    self.notes.append(note)
+                self._halve((stop - start) * weight, weight)
                 found = None
             if found is None:
                 gc.collect()
@@ -156,9 +139,46 @@ class Work:
             start = stop
             yield
 
+    def _halve(self, rows: int, weight: int) -> None:
+        self.rows = max(weight, rows // 2)
+        note = "memory ran out: run in smaller parts"
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+@dataclass
+class Work(Parts):
+    """What a method works with.
+
+    Attributes
+    ----------
+    module
+        What is differentiated: ``module(x, *extra)`` gives scores or one number per input.
+    probe
+        The model as one module; `module` itself but for attributions to a layer.
+    baseline
+        Of the inputs.
+    seed
+        Of random draws.
+    place, channel
+        The layer in question, of methods that are about one, and its channel.
+    """
+
+    _: KW_ONLY
+    module: nn.Module
+    probe: Probe
+    baseline: Baseline
+    seed: int = 0
+    place: Place | None = None
+    channel: int | None = None
+
+    def seed_of(self, index: int) -> int:
+        """Return the seed of one input's random numbers."""
+        return self.seed + 1_000_003 * index
+
     def generator(self, index: int) -> torch.Generator:
         """Return the random numbers of one input, the same wherever and with whom it is run."""
-        return torch.Generator().manual_seed(self.seed + 1_000_003 * index)
+        return torch.Generator().manual_seed(self.seed_of(index))
 
 
 # Bytes that one row keeps for the backward pass, by model and then by shape and device.
