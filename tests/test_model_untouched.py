@@ -82,6 +82,7 @@ class Analysis:
 
 
 ALIKE = {"measure": "cka", "comparison": "self", "layer_set": "all", "settings": "{}"}
+CLIMB = {"layer": "fragile", "steps": 2, "seed": 0, "size": 12}
 ANALYSES = {
     "find_layers": Analysis(
         lambda m, x, **k: cl.find_layers(m, k.pop("inputs", x)), {"inputs": []}
@@ -126,6 +127,18 @@ ANALYSES = {
         in_lens("cluster", layer="fragile", start=0), {"start": 99}, in_lens=True
     ),
     "lens similarity": Analysis(in_lens("similarity", **ALIKE), {"measure": "ckaa"}, in_lens=True),
+    "lens features": Analysis(
+        in_lens("features", **CLIMB, channel=0), {"channel": 99}, in_lens=True
+    ),
+    "lens feature_page": Analysis(
+        in_lens("feature_page", **CLIMB, side="model", start=0), {"side": "other"}, in_lens=True
+    ),
+    "lens top_inputs": Analysis(
+        in_lens("top_inputs", layer="fragile", channel=0), {"channel": 99}, in_lens=True
+    ),
+    "lens activations": Analysis(
+        in_lens("activations", layer="fragile", channel=0, input=0), {"input": 99}, in_lens=True
+    ),
     "lens refresh": Analysis(in_lens("refresh"), {"now": True}, in_lens=True),
 }
 

@@ -56,12 +56,18 @@ class Beside:
         ------
         UnknownLayerError
             Where that side has no such layer.
+        ArgumentError
+            Where it cannot be known.
         """
         key = (side, layer)
         if key not in self._outputs:
             # found without running the model, layers have no calls
-            shape = find_layers(self.sources.sides[side])[re.sub(r":\d+$", "", layer)].shape
-            self._outputs[key] = shape[0] if shape else 0
+            found = find_layers(self.sources.sides[side])[re.sub(r":\d+$", "", layer)]
+            if not found.shape:
+                raise ArgumentError(
+                    f"How many channels {layer} has is not known: {found.reason or 'run it once'}."
+                )
+            self._outputs[key] = found.shape[0]
         return self._outputs[key]
 
     def why_not(self, side: str, layer: str, channel: int) -> str | None:
@@ -83,6 +89,8 @@ class Beside:
             count = self.channels(side, layer)
         except UnknownLayerError:
             return f"has no layer {layer}"
+        except ArgumentError as error:
+            return str(error)
         return None if channel < count else f"has {count} channels there"
 
     def shown(self, side: str, reason: str | None) -> dict[str, Any]:
