@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 from torch import nn
@@ -15,6 +15,8 @@ from convlens.saliency import (
     METHODS,
     Attribution,
     Saliency,
+    SanityCheck,
+    agreement,
     attribute,
     find_method,
     preflight,
@@ -23,9 +25,6 @@ from convlens.saliency.baselines import KINDS as BASELINES
 from convlens.widget.answers import Answer, Arrays, Steps
 from convlens.widget.pixels import SCALES
 from convlens.widget.strip import Strip
-
-if TYPE_CHECKING:
-    from convlens.saliency import SanityCheck
 
 __all__ = ["SALIENCY_KINDS", "TARGETS", "Explaining", "changed", "describe_saliency"]
 
@@ -211,8 +210,6 @@ class Explaining:
             del self.kept[next(iter(self.kept))]
 
     def _agreement(self, params: Mapping[str, Any], progress: Progress) -> Steps:
-        from convlens.saliency import agreement
-
         found = [self._found(one) for one in _listed(params["saliencies"])]
         pairs: list[dict[str, Any]] = []
         for j in range(len(found)):
@@ -237,8 +234,6 @@ class Explaining:
         return known.saliency
 
     def _sanity(self, params: Mapping[str, Any], progress: Progress) -> Steps:
-        from convlens.saliency import SanityCheck
-
         asked = Asked.read(params, self.strip.sources.sides)
         yield from self._read(asked.input)
         run = SanityCheck(self.strip.snapshots.of(asked.side), **self._arguments(asked))
@@ -264,6 +259,7 @@ class Explaining:
         held.check(index)
 
     def _arguments(self, asked: Asked) -> dict[str, Any]:
+        one = self.strip.held.one(asked.input)
         label = self.strip.held.label(asked.input)
         target: Any = int(asked.target) if asked.target.isdecimal() else asked.target
         if target == "label" and label is None:
@@ -272,7 +268,7 @@ class Explaining:
                 "make the Lens with labels=, the class of each input."
             )
         found: dict[str, Any] = {
-            "inputs": self.strip.held.one(asked.input),
+            "inputs": one,
             "target": None if target == "channel" else target,
             "method": asked.method,
             "layer": asked.layer or None,

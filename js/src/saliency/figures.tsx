@@ -169,7 +169,16 @@ function MapFigure({ store, figure, place: spot }: MapProps) {
         {drawn && <Scale drawn={drawn} store={store} />}
         <span>{drawn ? under(model.cursor.value, drawn) : ""}</span>
         {drawn && <span>{sumInWords(figure)}</span>}
-        {paired && <span class="cl-side">{side}</span>}
+        {paired && (
+          <span class="cl-side">
+            {side}
+            {map && map.predicted !== null && (
+              <i>
+                {` says ${store.inputs.className(map.predicted)}, ${percent(map.probability).replace(" ", "\u00a0")}`}
+              </i>
+            )}
+          </span>
+        )}
       </figcaption>
     </figure>
   );
