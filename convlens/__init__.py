@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from convlens.distribution import measure_distribution as measure_distribution
     from convlens.errors import ArgumentError as ArgumentError
     from convlens.errors import Cancelled as Cancelled
+    from convlens.errors import CheckpointError as CheckpointError
     from convlens.errors import ClosedLensError as ClosedLensError
     from convlens.errors import ConvlensError as ConvlensError
     from convlens.errors import ForwardError as ForwardError
+    from convlens.errors import MissingPackageError as MissingPackageError
     from convlens.errors import ModelError as ModelError
     from convlens.errors import UnknownLayerError as UnknownLayerError
     from convlens.features import ActivationMaps as ActivationMaps
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from convlens.features import visualize_features as visualize_features
     from convlens.filters import Filters as Filters
     from convlens.filters import read_filters as read_filters
+    from convlens.history import History as History
+    from convlens.history import Recorder as Recorder
+    from convlens.history import Snapshot as Snapshot
     from convlens.layers import Layer as Layer
     from convlens.layers import Layers as Layers
     from convlens.layers import find_layers as find_layers
@@ -84,6 +89,9 @@ _HOMES = {
     "Agreement": "convlens.saliency",
     "sanity_check": "convlens.saliency",
     "Sanity": "convlens.saliency",
+    "History": "convlens.history",
+    "Recorder": "convlens.history",
+    "Snapshot": "convlens.history",
     "find_layers": "convlens.layers",
     "Layers": "convlens.layers",
     "Layer": "convlens.layers",
@@ -95,6 +103,8 @@ _HOMES = {
     "ModelError": "convlens.errors",
     "UnknownLayerError": "convlens.errors",
     "ArgumentError": "convlens.errors",
+    "CheckpointError": "convlens.errors",
+    "MissingPackageError": "convlens.errors",
     "ClosedLensError": "convlens.errors",
     "Cancelled": "convlens.errors",
 }
@@ -104,23 +114,28 @@ __all__ = [
     "Agreement",
     "ArgumentError",
     "Cancelled",
+    "CheckpointError",
     "ClosedLensError",
     "ConvlensError",
     "Distribution",
     "Features",
     "Filters",
     "ForwardError",
+    "History",
     "Layer",
     "LayerQuality",
     "Layers",
     "Lens",
+    "MissingPackageError",
     "ModelError",
     "Predictions",
     "Quality",
+    "Recorder",
     "Saliency",
     "Sanity",
     "Search",
     "Similarity",
+    "Snapshot",
     "TopInputs",
     "UnknownLayerError",
     "Visualization",

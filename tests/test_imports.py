@@ -30,8 +30,9 @@ LEVELS = (
     | {"untouched", "weights"},
     {"choices", "parameters", "plotting", "threads"},
     # Analyses, each of them and what it is made of; the demo is made with none of them.
-    {"compression", "demo", "distribution", "features", "filterdb", "filters", "measures"}
-    | {"orthogonality", "quality", "randomness", "saliency", "scores", "similarity", "verdict"},
+    {"compression", "demo", "distribution", "features", "filterdb", "filters", "history"}
+    | {"measures", "orthogonality", "quality", "randomness", "saliency", "scores", "similarity"}
+    | {"verdict"},
     {"widget"},
     {"convlens"},
 )

@@ -21,9 +21,9 @@ from convlens.widget import answers
 from convlens.widget.bundle import bundle, module
 from convlens.widget.code import name_in_notebook
 from convlens.widget.comparing import Comparing
-from convlens.widget.conversation import Conversation
 from convlens.widget.encoding import encode
 from convlens.widget.explaining import SALIENCY_KINDS, Explaining
+from convlens.widget.following import Following
 from convlens.widget.jobs import Worker, model_lock
 from convlens.widget.maximising import FEATURE_KINDS, Maximising
 from convlens.widget.protocol import Request
@@ -42,7 +42,7 @@ _ARGUMENTS = (
 )
 
 
-class Lens(Conversation):
+class Lens(Following):
     """Look into a model: its layers, their quality and their filters.
 
     Put it on the last line of a cell. Every click is readable from the next cell
@@ -264,7 +264,7 @@ fit : optional
         self._worker.close()
         self.set_trait("closed", True)
         self._keep_layout()
-        self._model = self._inputs = self._forward = None
+        self._model = self._inputs = self._forward = self._recorder = None
         del self._measured, self._comparing, self._strip, self._explaining, self._maximising
 
     def __repr__(self) -> str:

@@ -46,9 +46,9 @@ def hard_sgd(parameters):
 
 
 def trainer(**changes: Any) -> Trainer:
-    return Trainer(
-        **{"data": data(), "epochs": 2, "optimizer": hard_sgd, "batch_size": 16, **changes}
-    )
+    given: dict[str, Any] = {"data": data(), "epochs": 2, "optimizer": hard_sgd, "batch_size": 16}
+    given.update(changes)
+    return Trainer(**given)
 
 
 def mask_of(model: nn.Module) -> torch.Tensor:
