@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any, cast
 
+from ipywidgets import Widget
 from torch import Tensor
 
 from convlens.widget.sources import Sources
@@ -93,5 +95,17 @@ def name_in_notebook(value: object) -> str | None:
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is None or value is None:
         return None
-    names = cast(dict[str, object], shell.user_ns)
-    return next((k for k, v in list(names.items()) if v is value and not k.startswith("_")), None)
+    known_names = cast(dict[str, object], shell.user_ns)
+    names = [(k, v) for k, v in list(known_names.items()) if not k.startswith("_")]
+    for name, known in names:
+        if known is value:
+            return name
+    for name, known in names:
+        # ``digits.model``: of plain objects, and of what is stored in them only
+        if isinstance(known, (ModuleType, type, Widget)):
+            continue
+        holds = cast(dict[str, object], getattr(known, "__dict__", {}))
+        for attribute, stored in list(holds.items()):
+            if stored is value and attribute.isidentifier() and not attribute.startswith("_"):
+                return f"{name}.{attribute}"
+    return None

@@ -110,6 +110,14 @@ def test_copied_python_runs_in_the_next_cell(notebook: Notebook, view: str) -> N
     expect(notebook.output(1).first).to_be_visible()
 
 
+def test_copied_python_names_what_an_object_holds(notebook: Notebook) -> None:
+    cell = "from convlens import Lens, demo\ndigits = demo.load()\nlens = Lens(digits.model)\nlens"
+    lens = show(notebook, cell, "")
+    notebook.write(1, lens.copied().replace("quality.plot()\n", ""))
+    assert "sparsity" in notebook.run(1)
+    assert notebook.errors() == []
+
+
 @pytest.mark.parametrize("view", ["Quality", "Filters"])
 def test_png_is_a_picture_of_the_view(notebook: Notebook, view: str, tmp_path: Path) -> None:
     lens = show(notebook, digits(options='layer="layer2.1.conv1"'))
