@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -93,24 +96,28 @@ def _centred_afterwards(x: Tensor) -> Gram | None:
     n, p = x.shape
     width = max(_CHUNK, 16 * n)  # the products of all chunks take a fraction of what `x` does
     end = p - p % width
-    k: Tensor | None = None
+    k = np.zeros((n, n))
     if end:
         full = x if end == p else x[:, :end]
-        chunks = full.reshape(n, end // width, width).transpose(0, 1)
-        k = torch.bmm(chunks, chunks.mT).sum(0, dtype=torch.float64)
+        chunks = full.view(n, end // width, width).transpose(0, 1)
+        k += _array(torch.bmm(chunks, chunks.mT)).sum(0, dtype=np.float64)
     if end < p:
-        rest = (x[:, end:] @ x[:, end:].T).double()
-        k = rest if k is None else k.add_(rest)
-    if k is None:
+        rest = x[:, end:]
+        k += _array(rest @ rest.T)
+    # NumPy, since matrices of a batch's size cost torch more to dispatch than to compute
+    trace, rows = float(k.trace()), k.sum(1)
+    total = float(rows.sum())
+    if not trace - total / n >= trace / 4:  # NaN too
         return None
-    trace, rows = float(k.trace()), k.mean(1)
-    mean = rows.mean()
-    if not trace - n * float(mean) >= trace / 4:  # NaN too
-        return None
-    rows -= mean / 2
+    rows /= n
+    rows -= total / (2 * n * n)
     k -= rows
     k -= rows[:, None]
-    return Gram(k.float(), p, _NOTHING)
+    return Gram(torch.from_numpy(k.astype(np.float32)), p, _NOTHING)
+
+
+def _array(x: Tensor) -> npt.NDArray[np.float32]:
+    return cast("npt.NDArray[np.float32]", x.numpy())
 
 
 def correlation_gram(x: Tensor) -> Gram:
