@@ -22,9 +22,19 @@ from convlens.similarity.gram import (
     triangle,
     u_centred,
 )
-from convlens.similarity.linalg import eigh, length, singular_values, svd
+from convlens.similarity.linalg import (
+    eigenvalues,
+    eigh,
+    length,
+    orthonormal,
+    singular_values,
+    svd,
+)
 
 __all__ = ["Factor", "Sample", "UnscoredError", "basis", "combine_bases", "cosines", "factor"]
+
+
+_ROUGH = 1e-6  # precision of float32 features, for which Cholesky's factor in float64 is enough
 
 
 class UnscoredError(Exception):
@@ -198,8 +208,13 @@ def basis(sample: Sample, *, variance: float = 1.0, weights: bool = False) -> Fa
         raise UnscoredError(_too_many(f"{sample.p:,} features", n))
     if sample.features is not None:
         x = sample.centred()
+        precision = max(x.shape) * _resolution(sample.features)
+        if variance == 1 and sample.p < n - 1 and precision >= _ROUGH:
+            quick = orthonormal(x, 1 / precision)
+            if quick is not None:
+                return Factor(quick, x if weights else None)
         left, s, _ = svd(x)
-        cut = s[0] * max(x.shape) * _resolution(sample.features)
+        cut = s[0] * precision
     else:
         x = None
         values, vectors = eigh(_double(sample.linear()))
@@ -272,16 +287,17 @@ def combine_bases(
         for start in range(0, len(places), 256):
             part = places[start : start + 256]
             values = score(torch.stack([blocks[place] for place in part])).double().cpu()
-            for (i, j), value in zip(part, values, strict=True):
-                matrix[i, j] = value
-                if columns is rows:
-                    matrix[j, i] = value
+            i, j = torch.tensor(part).T
+            matrix[i, j] = values
+            if columns is rows:
+                matrix[j, i] = values
     return matrix
 
 
 def mean_correlation(product: Tensor) -> Tensor:
     """Return the mean canonical correlation of each product (b, r1, r2)."""
-    return singular_values(product).clamp(0, 1).mean(1)
+    # the roots of eigenvalues are right to 1e-8 where a correlation is 0, to 1e-16 where it is 1
+    return eigenvalues(product.mT @ product).clamp(0, 1).sqrt().mean(1)
 
 
 def mean_squared_correlation(product: Tensor) -> Tensor:
