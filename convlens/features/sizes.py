@@ -12,6 +12,7 @@ from convlens.errors import ArgumentError, ConvlensError
 from convlens.features.tap import Tap
 from convlens.inputs import first_batch
 from convlens.layers import find_layers
+from convlens.tree import kind_of
 
 __all__ = ["image_batch", "input_shape"]
 
@@ -97,7 +98,8 @@ def _found(tap: Tap, channels: int) -> int:
     runs = [size for size in _TRIED if _stride(tap, channels, size) is not None]
     if not runs:
         raise ArgumentError(
-            f"No usual size of input runs through this {tap.kind} ({channels} channels; tried "
+            f"No usual size of input runs through this {kind_of(tap.model)} (of {channels} "
+            f"channel{'s' * (channels != 1)}; tried "
             f"{', '.join(str(size) for size in sorted(_TRIED))} pixels): pass size=, or inputs=."
         )
     if 224 in runs and (runs == [224] or (_stride(tap, channels, _PROBE) or _LARGE) >= _LARGE):

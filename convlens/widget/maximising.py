@@ -61,9 +61,11 @@ class Maximising:
         self._runs: dict[Key, Visualization] = {}
         self._found: dict[Key, Features] = {}
         self._told: dict[str, tuple[str, dict[str, Any], Answer]] = {}
+        self._age = 0  # grows whenever the weights are read again
 
     def forget(self) -> None:
         """Forget what was computed: the weights have changed."""
+        self._age += 1
         for kept in (self._beside, self._exciting):
             kept.forget()
         for found in (self._runs, self._found, self._told):
@@ -71,6 +73,7 @@ class Maximising:
 
     def answer(self, kind: str, params: Mapping[str, Any], progress: Progress) -> Steps:
         """Answer a request of one of `FEATURE_KINDS`."""
+        age = self._age
         if kind == "features":
             return (yield from self._feature(params, progress))
         if kind == "feature_page":
@@ -81,6 +84,8 @@ class Maximising:
             answer = yield from self._exciting.search(params, progress)
         else:
             answer = yield from self._exciting.maps(params)
+        if age != self._age:
+            return answer  # of weights that are past
         self._told[f"{kind} {params}"] = (kind, dict(params), answer)
         while len(self._told) > 256:
             del self._told[next(iter(self._told))]
@@ -187,12 +192,17 @@ class Maximising:
     def _climb(self, runs: Mapping[str, Run], report: Callable[[], None]) -> Generator[None]:
         """Make one step after the other, of all runs in turn."""
         climbing = [run for run in runs.values() if isinstance(run, Visualization)]
+        age = self._age
         reported = time.monotonic()
         while climbing := [run for run in climbing if not run.finished]:
             for run in climbing:
                 with torch.enable_grad():
                     next(run.steps(), None)
                 yield
+                if age != self._age:
+                    raise ArgumentError(
+                        "The weights were read again while this was drawn: draw it again."
+                    )
             if time.monotonic() - reported > _REPORT_EVERY:
                 report()
                 reported = time.monotonic()
@@ -310,7 +320,7 @@ class Maximising:
         tiles: list[Features] = []
         for channel in page:
             found = self._found.get(self._key(params["side"], params, channel))
-            if found is None and working is not None:
+            if found is None and working is not None and channel in working.channels:
                 found = _one(working, working.channels.index(channel))
             if found is not None:
                 tiles.append(found)

@@ -319,7 +319,7 @@ function readMaps(header: Headers["activations"], arrays: Arrays["activations"])
       if (value < low) low = value;
       if (value > high) high = value;
     }
-    return { ...shown, map, low, high };
+    return low > high ? { ...shown, map, low: 0, high: 0 } : { ...shown, map, low, high };
   });
   return { ...header, picture: arrays.picture, sides };
 }

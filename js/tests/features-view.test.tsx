@@ -290,6 +290,24 @@ describe("the Features view", () => {
     ]);
     expect(label("Activation map").textContent).toContain("2.00 at most");
     expect(label("Activation map").textContent).toContain("2 × 2, from −1.00");
+    // a reference that has no map leaves the scale as it is
+    const absent = { side: "reference", title: "Other", reason: "has no layer conv1" };
+    await act(() => label("Input 12: activation 9.50").click());
+    await answer(
+      "activations",
+      {
+        extent: [4, 4, 3],
+        sides: [
+          { ...shown, extent: [2, 2] },
+          { ...absent, extent: [0, 0] },
+        ],
+      },
+      [
+        { name: "picture", values: new Uint8Array(48) },
+        { name: "model_map", values: new Float32Array([-1, 0, 2, 0.5]) },
+      ],
+    );
+    expect(label("Activation map").textContent).toContain("−2.002.00");
   });
 
   it("puts the model beside its reference, and says what that lacks", async () => {
@@ -302,6 +320,7 @@ describe("the Features view", () => {
     expect(rows).toHaveLength(2);
     expect(rows[1]?.textContent).toContain("Other");
     expect(rows[1]?.textContent).toContain("has no layer conv1");
+    expect(el.querySelector(".cl-scale")).toBeNull();
     await act(() => button("Other").click());
     await act(() => button("Draw all").click());
     expect(model.last("feature_page").params).toMatchObject({ side: "reference" });

@@ -11,6 +11,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import convlens as cl
 from convlens.widget.html import record
+from convlens.widget.maximising import Maximising
+from convlens.widget.sources import Sources
+from convlens.widget.strip import Strip
 from tests.untouched import differences, fingerprint
 from tests.widget.test_lens import arrays
 
@@ -257,6 +260,19 @@ def test_copied_code_gives_the_same_picture(open_lens, page, model, images):
     exec(code, scope)
     reply = page.ask("features", **HOW, channel=1)
     np.testing.assert_array_equal(scope["features"].pictures[0], arrays(reply)["model_picture"])
+
+
+def test_weights_read_again_while_drawing_leave_nothing_of_the_old(model, images):
+    sources = Sources(model, images)
+    maximising = Maximising(sources, Strip(sources))
+    steps = maximising.answer("feature_page", HOW | {"side": "model", "start": 0}, lambda *_: None)
+    for _ in range(5):
+        next(steps)
+    maximising.forget()
+    with pytest.raises(cl.ArgumentError, match="read again"):
+        for _ in steps:
+            pass
+    assert list(maximising.answers()) == []
 
 
 def test_refresh_forgets_and_a_saved_page_keeps(open_lens, page, model, images):

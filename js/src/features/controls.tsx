@@ -1,6 +1,6 @@
 import { count } from "../format";
 import type { ViewProps } from "../state";
-import { nameOfInput, outputName, stepsInWords } from "./words";
+import { classOf, nameOfInput, outputName, stepsInWords } from "./words";
 
 interface NumberProps {
   label: string;
@@ -84,6 +84,7 @@ export function Controls({ store }: ViewProps) {
           ›
         </button>
         of {count(channels)}
+        {channel !== null && <b>{classOf(store, channel)}</b>}
       </span>
       <Whole
         label="steps"

@@ -26,7 +26,9 @@ export function ExcitingPanel({ store, model }: Props) {
           }}
         />
       </h4>
-      {found ? (
+      {exciting.problem.value ? (
+        <Why store={store} problem={exciting.problem.value} />
+      ) : found ? (
         <div class={current.exciting.value ? "cl-rows" : "cl-rows cl-past"}>
           {found.sides.map((side) => (
             <Side key={side.side} store={store} model={model} found={found} shown={side} />
@@ -35,7 +37,6 @@ export function ExcitingPanel({ store, model }: Props) {
       ) : (
         <Waiting store={store} />
       )}
-      {exciting.problem.value && <Why store={store} problem={exciting.problem.value} />}
     </section>
   );
 }
@@ -53,6 +54,7 @@ function Side({ store, model, found, shown }: SideProps) {
   const at = pointed?.side === side ? pointed.at : 0;
   const item = items[at] ?? items[0];
   const chosen = store.traits.input_index.value;
+  const alike = found.finished && items.length > 1 && items[0]?.value === items.at(-1)?.value;
   const peak = outputName(store.layer.value) === "channel" ? "peak activation" : "activation";
   if (reason !== null) {
     return (
@@ -106,7 +108,7 @@ function Side({ store, model, found, shown }: SideProps) {
             </p>
           </>
         )}
-        <p>{seenInWords(found)}</p>
+        <p>{alike ? "all alike: nothing excites it" : seenInWords(found)}</p>
       </div>
     </div>
   );

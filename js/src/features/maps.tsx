@@ -16,18 +16,21 @@ interface Props extends ViewProps {
 export function MapsPanel({ store, model }: Props) {
   const { maps, current } = store.maximising;
   const found = maps.value.value;
+  const mapped = found?.sides.some(({ map }) => map.length > 1) ?? true;
   return (
     <section class="cl-answer" aria-label="Activation map">
       <h4>
         Where it fires
-        <Segments
-          label="The map"
-          options={OVER}
-          value={model.over.value ? "over" : "alone"}
-          choose={(how) => {
-            model.over.value = how === "over";
-          }}
-        />
+        {mapped && (
+          <Segments
+            label="The map"
+            options={OVER}
+            value={model.over.value ? "over" : "alone"}
+            choose={(how) => {
+              model.over.value = how === "over";
+            }}
+          />
+        )}
       </h4>
       {maps.problem.value ? (
         <Why store={store} problem={maps.problem.value} />
@@ -103,11 +106,11 @@ function Side({ store, model, found, shown }: SideProps) {
             <p>
               {cell
                 ? `row ${cell.row}, column ${cell.column}`
-                : `${tall} × ${wide}, from ${level(low)}`}
+                : `${tall} × ${wide}, ${low === high ? "the same everywhere" : `from ${level(low)}`}`}
             </p>
           </>
         )}
-        {reason === null && map.length > 1 && side === "model" && (
+        {map.length > 1 && rangeOf(found) > 0 && side === "model" && (
           <Scale range={rangeOf(found)} dark={dark} />
         )}
       </div>
@@ -122,7 +125,7 @@ const aspectOf = ({ extent: [height, width], sides }: Maps): number => {
 
 /** What takes the last colour, of both models, so that they compare. */
 const rangeOf = ({ sides }: Maps): number =>
-  Math.max(0, ...sides.flatMap(({ low, high }) => [Math.abs(low ?? 0), Math.abs(high ?? 0)]));
+  Math.max(0, ...sides.flatMap(({ low, high }) => [Math.abs(low), Math.abs(high)]));
 
 export function paintMap(
   context: CanvasRenderingContext2D,

@@ -6,7 +6,7 @@ import type { Beside } from "../protocol";
 import { Segments } from "../segments";
 import type { ViewProps } from "../state";
 import { Pixels } from "./image";
-import { level, outputName } from "./words";
+import { classOf, level, outputName } from "./words";
 
 /** All channels of the layer: a click, or an arrow, chooses one. */
 export function Page({ store }: ViewProps) {
@@ -113,7 +113,8 @@ function PageHead({ store }: ViewProps) {
             Stop
           </button>
         ) : (
-          drawn < channels && (
+          drawn < channels &&
+          (possible || drawn === 0) && (
             <button
               type="button"
               class={drawn === 0 ? "cl-button cl-primary" : "cl-button"}
@@ -144,7 +145,8 @@ function TileButton({ store, channel }: ViewProps & { channel: number }) {
   const never = tile?.fires === false;
   const says = never ? ", never fires" : tile ? `, activation ${level(tile.value)}` : "";
   const classes = ["cl-tile", never && "cl-never"];
-  const label = `${outputName(store.layer.value)} ${channel}${says}`;
+  const named = classOf(store, channel);
+  const label = `${outputName(store.layer.value)} ${channel}${named && `, ${named}`}${says}`;
   return (
     <button
       type="button"
@@ -157,7 +159,7 @@ function TileButton({ store, channel }: ViewProps & { channel: number }) {
       onClick={() => store.set("channel", channel)}
     >
       {tile && <Pixels bytes={tile.picture} extent={tile.extent} label="" />}
-      <span>{channel}</span>
+      <span>{named || channel}</span>
     </button>
   );
 }

@@ -9,7 +9,7 @@ import type { Extent } from "../protocol";
 import type { Store } from "../state";
 import { paintMap } from "./maps";
 import type { FeaturesModel } from "./model";
-import { level } from "./words";
+import { level, outputName } from "./words";
 
 const SQUARE = 180;
 const CURVE = 48;
@@ -35,16 +35,17 @@ export function featuresPicture(store: Store, model: FeaturesModel): Picture {
     draw(context) {
       const colors = store.colors.peek();
       if (!colors) return;
+      const name = outputName(store.layer.peek());
       const dark = store.theme.peek() === "dark";
-      sides.forEach(({ side: name, title }, index) => {
+      sides.forEach(({ side: which, title }, index) => {
         context.save();
         context.translate(0, index * (side + GAP));
-        const one = synthesised?.sides.find((other) => other.side === name);
-        const most = excited?.sides.find((other) => other.side === name);
-        const map = mapped?.sides.find((other) => other.side === name);
+        const one = synthesised?.sides.find((other) => other.side === which);
+        const most = excited?.sides.find((other) => other.side === which);
+        const map = mapped?.sides.find((other) => other.side === which);
         const own = sides.length > 1 ? `${title}: ` : "";
         if (synthesised && one) {
-          caption(context, `${own}channel ${synthesised.channel}, ${level(one.value)}`, colors);
+          caption(context, `${own}${name} ${synthesised.channel}, ${level(one.value)}`, colors);
           put(context, one.picture, one.extent, 0, { x: 0, y: 18, side: SQUARE });
           context.translate(0, SQUARE + 22);
           const span = spanOf(synthesised.sides.map(({ curve }) => curve));

@@ -43,3 +43,11 @@ export function nameOfInput(store: Store, index: number): string {
 /** What an output of the layer is called. */
 export const outputName = (layer: LayerInfo | undefined): "channel" | "output" =>
   layer && layer.shape.length < 3 ? "output" : "channel";
+
+/** The class that an output of the last layer stands for; "" of all others. */
+export function classOf(store: Store, channel: number): string {
+  const { classes } = store.kernel._structure.value;
+  const layer = store.layer.value;
+  const last = layer !== undefined && layer === store.layers.value.at(-1);
+  return last && layer.shape[0] === classes.length ? (classes[channel] ?? "") : "";
+}
