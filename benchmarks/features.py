@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+sys.path.append(str(ROOT / ".cache" / "feature-peers"))
 
 from convlens import Visualization  # noqa: E402
 from tests.models import SHARED, CifarResNet, trained  # noqa: E402

@@ -25,6 +25,7 @@ Floats = npt.NDArray[np.float32]
 
 _MOMENTUM, _SPREAD, _TINY = 0.9, 0.999, 1e-8  # Adam's, as Kingma and Ba 2015 have them
 _LOUDER = 5.0  # by so much a start is stronger than the one before it, which moved nothing
+_FAINT = 1e-4  # of the widest range in the layer: what varies less is nothing to anyone
 _EDGE = 0.05  # steps between neighbouring pixels from which on total variation pulls fully
 
 
@@ -149,22 +150,36 @@ class Ascent:
                 self._adam(slope)
         return array(values)
 
-    def measure(self, *, settle: bool = False) -> Floats:
-        """Return the values (k,) of the pictures as they are, unshaken. Inside ``tap.held()``.
+    def measure(self) -> tuple[Floats, list[str | None]]:
+        """Return the values (k,) of the pictures as they are, unshaken, and why some show nothing.
 
-        Parameters
-        ----------
-        settle : bool, default False
-            Also say which pictures show nothing, in `reasons`.
+        Inside ``tap.held()``.
         """
         with torch.no_grad():
             emitted = self._tap.emit(self.inputs()).float()
             values = self._goal.values(emitted, self._chosen)
-            if settle and self._tap.gated and self._goal.name in ("channel", "neuron"):
-                silent = cast("list[int]", (values <= 0).nonzero().flatten().tolist())
-                for place in silent:
-                    self.reasons[place] = "never fires: 0 for every picture that was tried"
-        return array(values)
+            return array(values), self._judgements(emitted, values)
+
+    def _judgements(self, emitted: Tensor, values: Tensor) -> list[str | None]:
+        """Say which channels stay silent so far, though gradients may have arrived."""
+        reasons = list(self.reasons)
+        if self._goal.name not in ("channel", "neuron"):
+            return reasons
+        several = emitted.transpose(0, 1).flatten(1)
+        ranges = (several.amax(1) - several.amin(1)).nan_to_num(0)
+        widest = ranges.max().item()
+        for place, channel in enumerate(self.channels):
+            own = ranges[channel].item()
+            if reasons[place] is not None:
+                continue
+            if self._tap.gated and values[place].item() <= 0:
+                reasons[place] = "never fires: 0 for every picture that was tried"
+            elif several.shape[1] > 1 and own < _FAINT * widest:
+                reasons[place] = (
+                    f"never fires: its output varies by {own:.1g}, where others of the layer vary "
+                    f"by {widest:.2g}"
+                )
+        return reasons
 
     def _begin(self, place: int, attempt: int) -> Tensor:
         variant = place % self._climb.variants

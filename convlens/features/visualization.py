@@ -290,12 +290,11 @@ class Visualization:
                 self._climb,
                 self.channels[self._part()],
             )
-        self._start[self._part()] = ascent.measure()
+        self._start[self._part()], _ = ascent.measure()
         return ascent
 
     def _keep(self, ascent: Ascent) -> None:
-        self._activation[self._part()] = ascent.measure(settle=True)
-        self._reasons[self._part()] = ascent.reasons
+        self._activation[self._part()], self._reasons[self._part()] = ascent.measure()
 
     def _halve(self, error: Exception) -> None:
         """Give up the batch at work, and go on with half as many pictures at once."""

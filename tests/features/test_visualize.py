@@ -206,6 +206,17 @@ def test_stopped_and_gone_on_with_is_the_same_as_in_one_go():
     assert np.array_equal(run.images(), whole.pictures)
 
 
+def test_a_result_in_between_settles_nothing():
+    model: Any = make("vgg")
+    model[3].bias.data.fill_(-0.3)  # shut at first
+    options: Any = {"size": 16, "mean": 0.5, "std": 0.25, "steps": 60} | ALONE
+    run = cl.Visualization(model, "4", [0, 1, 2, 3], **options)
+    early = [run.result().fires for _ in run.steps()]
+    assert run.result().fires == early[-1] != early[0]
+    whole = cl.visualize_features(model, "4", [0, 1, 2, 3], **options)
+    assert np.array_equal(run.result().images, whole.images)
+
+
 def test_between_steps_the_model_is_as_it_was_found():
     model = make("residual").train()
     run = cl.Visualization(model, "conv", [0], size=17, mean=0.5, std=0.25, **QUICK)
@@ -273,6 +284,18 @@ class Shut(nn.Module):
 
     def forward(self, x):
         return F.relu(self.conv(x))
+
+
+def test_weights_that_are_nearly_zero_never_fire_either():
+    redundant = cl.demo.load("redundant")
+    found = cl.visualize_features(
+        redundant.model, "layer3.1.conv1", inputs=redundant.images, steps=32, batch_size=20
+    )
+    norms = redundant.model.get_parameter("layer3.1.conv1.weight").flatten(1).norm(dim=1)
+    silent = norms < 1e-4 * norms.max()
+    assert 30 < int(silent.sum()) < 48
+    assert found.fires == tuple((~silent).tolist())
+    assert "its output varies by" in (found.reasons[0] or "")
 
 
 def test_a_shut_start_is_tried_again_stronger():
