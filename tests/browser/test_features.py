@@ -99,8 +99,13 @@ def test_from_a_filter_to_its_feature_and_to_those_of_all(notebook: Notebook, ne
     expect(
         lens.root.get_by_text(re.compile(rf"stopped at step [\d,]+ of {LONG:,}"))
     ).to_be_visible()
-    view, chosen, channel, own, finished = notebook.run(2).split()
-    assert (view, chosen, own, finished) == ("features", layer, "True", "False")
+
+    def told() -> str:
+        view, chosen, channel, own, finished = notebook.run(2).split()
+        assert (view, chosen, own, finished) == ("features", layer, "True", "False")
+        return channel
+
+    channel = eventually(notebook.page, told)
     expect(tile(lens, int(channel))).to_have_attribute("aria-selected", "true")
 
     # fewer steps: drawn anew, to the end; then all others
@@ -112,16 +117,20 @@ def test_from_a_filter_to_its_feature_and_to_those_of_all(notebook: Notebook, ne
     expect(lens.button("Draw all")).to_have_count(0)
     expect(lens.root.locator(".cl-page").get_by_role("button", name="Stop")).to_have_count(0)
     tiles = lens.root.get_by_role("option", name=re.compile("activation|never fires"))
-    assert tiles.count() >= 12
+
+    def all_drawn() -> None:
+        assert tiles.count() >= 12
+
+    eventually(notebook.page, all_drawn)
     tile(lens, 2).click()
     expect(wants(lens)).to_contain_text("after 12 steps")
     differs(lens, tile(lens, 2).locator("canvas"))
-    assert notebook.run(3) == "2 12 True True"
+    notebook.await_text(3, "2 12 True True")
 
     # one of the inputs becomes the chosen one
     expect(lens.root.get_by_label("Inputs that excite it most")).to_contain_text("of 64 inputs")
     inputs.nth(3).click()
-    assert notebook.run(4) == "3"
+    notebook.await_text(4, "3")
 
 
 def test_without_inputs_it_is_synthesised_and_read_in_a_saved_page(
