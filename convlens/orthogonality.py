@@ -160,7 +160,9 @@ def _bias(weight: Tensor, rounded: Tensor, inverse: Tensor) -> float:
     """
     step = len(weight) // _SAMPLE
     few, many = slice(1, None, 4 * step), slice(0, None, step)  # no output with itself
-    exact = nn.functional.normalize(weight[few]) @ nn.functional.normalize(weight[many]).T
+    some, others = weight[few], weight[many]
+    lengths = norm(some, dim=1)[:, None] * norm(others, dim=1)
+    exact = _product(some, others).abs_().div_(lengths.clamp_(min=1e-30))
     rough = _product_of_bfloat16(rounded[few], rounded[many]).abs_()
     mean = (rough @ inverse[many]).dot(inverse[few]) / rough.numel()
-    return float(mean - exact.abs_().mean())
+    return float(mean - exact.mean())
