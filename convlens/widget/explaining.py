@@ -36,6 +36,8 @@ TARGETS = ("predicted", "label", "channel")
 
 Progress = Callable[[dict[str, Any], Arrays], None]
 
+# Passes of one input: where there are no more, to look after the model at each step costs more.
+_AT_ONCE = 4
 _MOST_KEPT = 64
 _MOST_VALUES = 4_000_000
 
@@ -191,14 +193,7 @@ class Explaining:
         known = self.kept.get(asked)
         if known is None or known.model is not model:
             run = Attribution(model, **self._arguments(asked))
-            title = METHODS[asked.method].title
-            steps = run.steps()
-            try:
-                for done, total in steps:
-                    progress({"done": done, "total": total, "label": title}, {})
-                    yield
-            finally:
-                steps.close()
+            yield from _run(run, METHODS[asked.method].title, progress)
             known = _Kept(dict(params), run.result(), model)
             self._keep(asked, known)
         return _reply(params, known.saliency)
@@ -278,6 +273,23 @@ class Explaining:
             **dict(asked.settings),
         }
         return found | ({"baseline": asked.baseline} if asked.baseline else {})
+
+
+def _run(run: Attribution, label: str, progress: Progress) -> Iterator[None]:
+    """Run an attribution: a short one in one go, a long one step by step."""
+    if run.total <= _AT_ONCE:
+        with run.held():
+            for _ in run.steps():
+                pass
+        yield
+        return
+    steps = run.steps()
+    try:
+        for done, total in steps:
+            progress({"done": done, "total": total, "label": label}, {})
+            yield
+    finally:
+        steps.close()
 
 
 def changed(method: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,11 @@ function AgreementCard({ store }: ViewProps) {
               </li>
             ))}
           </ul>
-          <p class="cl-hint">Rank correlation: 1 where pixels stand in the same order.</p>
+          <p class="cl-hint">
+            Rank correlation: 1 where pixels stand in the same order.
+            {rows.some(({ pair }) => pair.rank_correlation === null) &&
+              " None (n/a) where a map is the same everywhere."}
+          </p>
         </>
       )}
     </section>

@@ -144,6 +144,7 @@ function MapFigure({ store, figure, place: spot }: MapProps) {
   return (
     <figure
       class={`cl-figure${focus ? " cl-focus" : ""}`}
+      data-input={map ? asked.input : undefined}
       style={spot ? { gridRow: spot.row, gridColumn: spot.column } : {}}
     >
       <Frame store={store} label={said} choose={several ? choose : undefined}>
