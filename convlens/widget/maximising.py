@@ -61,6 +61,7 @@ class Maximising:
         self._runs: dict[Key, Visualization] = {}
         self._found: dict[Key, Features] = {}
         self._told: dict[str, tuple[str, dict[str, Any], Answer]] = {}
+        self._guessed: dict[str, tuple[tuple[int, int], list[str]]] = {}
         self._age = 0  # grows whenever the weights are read again
 
     def forget(self) -> None:
@@ -68,7 +69,7 @@ class Maximising:
         self._age += 1
         for kept in (self._beside, self._exciting):
             kept.forget()
-        for found in (self._runs, self._found, self._told):
+        for found in (self._runs, self._found, self._told, self._guessed):
             found.clear()
 
     def answer(self, kind: str, params: Mapping[str, Any], progress: Progress) -> Steps:
@@ -181,19 +182,33 @@ class Maximising:
             return self._found[key]
         run = self._runs.pop(key, None)
         if run is None:
-            model = self._beside.model(side)
-            how = self._arguments(params)
-            run = Visualization(model, params["layer"], channels, **how)
+            run = self._new(side, params, channels)
         self._runs[key] = run
         while len(self._runs) > 8:
             del self._runs[next(iter(self._runs))]
+        return run
+
+    def _new(self, side: str, params: Mapping[str, Any], channels: list[int]) -> Visualization:
+        how = self._arguments(params)
+        if how["inputs"] is not None or how["size"] is not None:
+            return Visualization(self._beside.model(side), params["layer"], channels, **how)
+        # finding a size takes a forward pass of each that is usual: once
+        known = self._guessed.get(side)
+        how["size"] = known[0] if known else None
+        run = Visualization(self._beside.model(side), params["layer"], channels, **how)
+        if known:
+            run.notes[:0] = known[1]
+        else:
+            height, width = run.images().shape[1:3]
+            said = [note for note in run.notes if note.startswith("size ")]
+            self._guessed[side] = ((height, width), said)
         return run
 
     def _climb(self, runs: Mapping[str, Run], report: Callable[[], None]) -> Generator[None]:
         """Make one step after the other, of all runs in turn."""
         climbing = [run for run in runs.values() if isinstance(run, Visualization)]
         age = self._age
-        reported = time.monotonic()
+        due = time.monotonic() + _REPORT_EVERY
         while climbing := [run for run in climbing if not run.finished]:
             for run in climbing:
                 with torch.enable_grad():
@@ -203,9 +218,11 @@ class Maximising:
                     raise ArgumentError(
                         "The weights were read again while this was drawn: draw it again."
                     )
-            if time.monotonic() - reported > _REPORT_EVERY:
+            begun = time.monotonic()
+            if begun > due:
                 report()
-                reported = time.monotonic()
+                # telling takes a pass through the model: no more than a quarter of the time
+                due = time.monotonic() + max(_REPORT_EVERY, 3 * (time.monotonic() - begun))
 
     def _settle(self, side: str, params: Mapping[str, Any], run: Visualization) -> list[Features]:
         """Keep what a run that is through has found, channel by channel."""

@@ -204,6 +204,10 @@ def test_no_data_is_needed_to_synthesise(open_lens, page):
     how = {"layer": "layer1.0.conv1", "steps": 3, "seed": 0, "size": 0}
     reply = page.ask("features", **how, channel=0)
     assert any("size is guessed" in note for note in reply["header"]["notes"])
+    # found once, said each time
+    again = page.ask("features", **how | {"seed": 1}, channel=0)
+    assert again["header"]["notes"] == reply["header"]["notes"]
+    assert again["header"]["sides"][0]["extent"] == reply["header"]["sides"][0]["extent"]
     reply = page.ask("features", **how | {"size": 8}, channel=0)
     assert reply["header"]["sides"][0]["extent"] == [8, 8, 1]
     wanting = page.ask("top_inputs", layer="layer1.0.conv1", channel=0)
