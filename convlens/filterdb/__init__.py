@@ -6,29 +6,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convlens.filterdb.coefficients import Coefficients
-from convlens.filterdb.database import FilterDB, How, open_database
+from convlens.filterdb.database import FilterDB, open_database
 from convlens.filterdb.drift import Drift
 from convlens.filterdb.errors import FilterDBError, UnsafePickleError
 from convlens.filterdb.export import begin_export, export
+from convlens.filterdb.how import How
 from convlens.filterdb.job import Job
+from convlens.filterdb.model_drift import LayerDrift, ModelDrift, begin_drift, drift
 from convlens.filterdb.pca import PCA
+from convlens.filterdb.phenotype import PHENOTYPES, Phenotypes
+from convlens.filterdb.quality import DatabaseQuality
 from convlens.filterdb.sources import CheckpointOf
+from convlens.filterdb.summary import Summary, shipped
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = [
     "PCA",
+    "PHENOTYPES",
     "CheckpointOf",
     "Coefficients",
+    "DatabaseQuality",
     "Drift",
     "FilterDB",
     "FilterDBError",
     "Job",
+    "LayerDrift",
+    "ModelDrift",
+    "Phenotypes",
+    "Summary",
     "UnsafePickleError",
+    "begin_drift",
     "begin_export",
+    "drift",
     "export",
     "open",
+    "shipped",
 ]
 
 

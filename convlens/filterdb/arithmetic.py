@@ -17,7 +17,7 @@ from torch import Tensor
 
 from convlens.filterdb.sums import Sums, merged
 
-__all__ = ["coefficients_of", "count_bins", "extremes_of", "sums_of"]
+__all__ = ["coefficients_of", "count_bins", "extremes_of", "sizes_of", "sums_of"]
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[Any]
@@ -53,9 +53,15 @@ def sums_of(rows: Rows, device: str, *, scale: bool = True) -> tuple[Sums, int]:
             continue
         if scale:
             columns.mul_(inverse)
+        # Of one of them first: filters that are alike to the last bit then have no spread at all.
+        shift = None if scale else columns[:, :1].clone()
+        if shift is not None:
+            columns = columns - shift
         mean = columns.mean(1)
         gram = columns @ columns.T
         scatter = gram.addr_(mean, mean, alpha=-n)
+        if shift is not None:
+            mean = mean + shift[:, 0]
         parts.append(Sums(n, _numpy(mean), _numpy(scatter)))
     return merged(parts, taps), bad
 
@@ -149,6 +155,34 @@ def count_bins(
     if odd:
         found[-1] = counts[pairs * size :]
     return found
+
+
+def sizes_of(rows: Rows, device: str, *, keep: bool = False) -> tuple[Floats, int, float]:
+    """Return how large filters are.
+
+    Parameters
+    ----------
+    rows : ndarray
+        (n, taps).
+    device : str
+    keep : bool, default False
+        Give peaks of filters that are not finite too, as they are, so that there is one each.
+
+    Returns
+    -------
+    ndarray of float64
+        The largest absolute weight of each filter.
+    int
+        Weights of finite filters that are exactly 0.
+    float
+        The sum of squares of theirs.
+    """
+    found = np.abs(rows).max(1, initial=0.0).astype(np.float64)
+    finite = np.isfinite(found)
+    kept = rows if finite.all() else rows[finite]
+    zeros = kept.size - int(np.count_nonzero(kept))
+    flat = kept.reshape(-1).astype(np.float64)
+    return (found if keep else found[finite]), zeros, float(flat @ flat)
 
 
 def _projection(basis: Floats, mean: Floats, device: str) -> tuple[Tensor, Tensor]:

@@ -87,6 +87,8 @@ def _settle(file: Any) -> None:
 class Transaction(io.RawIOBase):
     """A file object for ``h5py.File`` whose changes count from `commit` on.
 
+    None of what h5py calls raises when the disk fails; `commit` does.
+
     Parameters
     ----------
     path : pathlib.Path
@@ -103,6 +105,7 @@ class Transaction(io.RawIOBase):
         self._place = 0
         self._pages: dict[int, bytearray] = {}
         self._given_up = False
+        self._failed: OSError | None = None
 
     # What h5py calls --------------------------------------------------------------------------
 
@@ -171,11 +174,27 @@ class Transaction(io.RawIOBase):
                 page = self._pages[number] = self._original(number)
             page[low - number * PAGE : high - number * PAGE] = view[low - start : high - start]
         if start + count > direct:
-            self._file.seek(direct)
-            rest = view[direct - start :]
-            while rest:
-                rest = rest[self._file.write(rest) or 0 :]
+            self._write_on(direct, view[direct - start :])
         return count
+
+    def _write_on(self, place: int, data: memoryview) -> None:
+        """Write beyond the committed end; where the disk fails, keep it, and say so on commit.
+
+        HDF5 does not survive an exception in the middle of its work.
+        """
+        if self._failed is None:
+            try:
+                self._file.seek(place)
+                rest = data
+                while rest:
+                    rest = rest[self._file.write(rest) or 0 :]
+                return
+            except OSError as error:
+                self._failed = error
+        for number in self._numbers(place, len(data)):
+            low, high = self._within(number, place, len(data))
+            page = self._pages.setdefault(number, bytearray(PAGE))
+            page[low - number * PAGE : high - number * PAGE] = data[low - place : high - place]
 
     def flush(self) -> None:
         """Do nothing: h5py calls it when it likes, and `commit` is the one that counts."""
@@ -190,6 +209,8 @@ class Transaction(io.RawIOBase):
         OSError
             If the disk is full; the file is then as after the last commit.
         """
+        if self._failed is not None:
+            raise self._failed
         _settle(self._file)
         journal = journal_of(self.path)
         unfinished = journal.with_name(journal.name + ".unfinished")

@@ -87,7 +87,7 @@ def test_figures_do_not_depend_on_threads_or_chunks(
     db, _ = resnets
     reference = filterdb.open(db.path, workers=1)
     expected = reference.pca(), reference.coefficients(by="model")
-    monkeypatch.setattr("convlens.filterdb.database.CHUNK", 1000)
+    monkeypatch.setattr("convlens.filterdb.part.CHUNK", 1000)
     for workers in (1, 2, 5):
         other = filterdb.open(db.path, workers=workers)
         assert np.abs(other.pca().components - expected[0].components).max() < 1e-12
