@@ -87,7 +87,7 @@ export function FilterCard({ store, model }: Props) {
           sizes={kernel}
           values={values}
           range={range}
-          side={beside ? 84 : 132}
+          side={beside ? 74 : 132}
           label={`Kernel of ${name}`}
         />
         <Values sizes={kernel} values={values} digits={digitsFor(maxAbs)} />
