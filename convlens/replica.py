@@ -7,7 +7,9 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-__all__ = ["replica"]
+from convlens.errors import ModelError
+
+__all__ = ["duplicate", "replica"]
 
 
 def replica(model: nn.Module) -> nn.Module:
@@ -28,12 +30,32 @@ def replica(model: nn.Module) -> nn.Module:
     """
     # deepcopy takes what the memo holds for its copy
     memo: dict[int, Any] = {id(parameter): parameter for parameter in model.parameters()}
-    for module in model.modules():
-        for value in cast(dict[str, object], vars(module)).values():
-            # torch.nn.utils.prune and weight_norm leave a computed weight on the module
-            if isinstance(value, Tensor) and not value.is_leaf:
-                memo[id(value)] = value.detach()
     try:
-        return copy.deepcopy(model, memo)
+        return copy.deepcopy(model, memo | _computed(model))
     except Exception:  # noqa: BLE001 - of a user's __deepcopy__, or of what cannot be copied
         return model
+
+
+def duplicate(model: nn.Module) -> nn.Module:
+    """Copy a model with weights of its own.
+
+    Raises
+    ------
+    ModelError
+        It cannot be copied.
+    """
+    try:
+        return copy.deepcopy(model, _computed(model))
+    except Exception as error:
+        said = str(error).strip().split("\n")[0]
+        raise ModelError(f"This {type(model).__name__} cannot be copied ({said}).") from error
+
+
+def _computed(model: nn.Module) -> dict[int, Any]:
+    """Return copies of the weights that prune and weight_norm leave on modules, by identity."""
+    return {
+        id(value): value.detach().clone()
+        for module in model.modules()
+        for value in cast(dict[str, object], vars(module)).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    }

@@ -57,6 +57,16 @@ def never(*_: object) -> bool:
     return False
 
 
+def total(outputs: Tensor) -> Tensor:
+    """Give one number per input."""
+    return outputs.mean((1, 2, 3))
+
+
+def pooled(model: nn.Module, x: Tensor) -> Tensor:
+    """Make classes of the channels."""
+    return model(x).mean((2, 3))
+
+
 def in_lens(kind: str, **params: object) -> Callable[..., Any]:
     """Ask a Lens, as its front end does."""
 
@@ -97,6 +107,28 @@ ANALYSES = {
     ),
     "read_filters": Analysis(
         lambda m, x, layer="fragile": cl.read_filters(m, layer, inputs=x), {"layer": "nothing"}
+    ),
+    "attribute": Analysis(
+        lambda m, x, **k: cl.attribute(m, x[:4], total, batch_size=4, steps=k.pop("steps", 4), **k),
+        {"steps": 0},
+        {"progress": never},
+    ),
+    **{
+        f"attribute {name}": Analysis(
+            lambda m, x, name=name, **k: cl.attribute(m, x[:2], total, name, **k),
+            {"baseline": "nothing"},
+            {"progress": never},
+        )
+        for name in ("deep_lift", "guided_backprop", "layer_grad_cam", "occlusion", "smoothgrad")
+    },
+    "preflight": Analysis(lambda m, x, **k: cl.preflight(m, k.pop("inputs", x)), {"inputs": []}),
+    "predict": Analysis(
+        lambda m, x, **k: cl.predict(m, x, forward=pooled, **k), {"top": 0}, {"progress": never}
+    ),
+    "sanity_check": Analysis(
+        lambda m, x, **k: cl.sanity_check(m, x[:2], "saliency", total, layers="first", **k),
+        {"how": "all"},
+        {"progress": never},
     ),
     "compare": Analysis(
         lambda m, x, **k: cl.compare(m, x, layers="all", batch_size=8, **k),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext, suppress
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from convlens.activations import Forward, untouched
 from convlens.errors import ArgumentError, Cancelled, ConvlensError, ForwardError
 from convlens.inputs import device_of
+from convlens.replica import duplicate
 from convlens.saliency.baselines import Baseline, BaselineSpec
 from convlens.saliency.draws import Draws
 from convlens.saliency.engines import cost_of, engine_of
@@ -344,7 +344,7 @@ def on_device(model: nn.Module, device: str | torch.device | None) -> nn.Module:
         raise ArgumentError(f"device is {device!r}, which cannot be used here ({said}).") from error
     own = device_of(model)
     same = own is None or (own.type == wanted.type and wanted.index in (None, own.index))
-    return model if same else copy.deepcopy(model).to(wanted)
+    return model if same else duplicate(model).to(wanted)
 
 
 def whole(name: str, value: object, least: int) -> int:

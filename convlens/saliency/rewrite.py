@@ -7,7 +7,6 @@ forward pass down, and what is a function there becomes a module that computes t
 
 from __future__ import annotations
 
-import copy
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -16,7 +15,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from convlens.replica import replica
+from convlens.errors import ModelError
+from convlens.replica import duplicate, replica
 from convlens.saliency.operations import RULES
 from convlens.saliency.pooling import EXACT, exact
 from convlens.saliency.probe import Place, Tap, named_modules
@@ -150,8 +150,8 @@ def modular_copy(
     name = place.key.rpartition(":")[0] if place is not None and place.call is not None else ""
     name = name or (place.key if place is not None else "")
     try:
-        copied = copy.deepcopy(model) if own_weights else replica(model)
-    except Exception as error:
+        copied = duplicate(model) if own_weights else replica(model)
+    except ModelError as error:
         raise Untraceable("it cannot be copied") from error
     if copied is model:
         raise Untraceable("it cannot be copied")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from html import escape
@@ -16,6 +15,7 @@ from torch import nn
 from convlens.activations import untouched
 from convlens.errors import ArgumentError, Cancelled, ModelError, nearest
 from convlens.layers import find_layers
+from convlens.replica import duplicate
 from convlens.saliency.agreement import agreement
 from convlens.saliency.attribution import Attribution, whole
 from convlens.saliency.result import Saliency
@@ -180,13 +180,13 @@ class SanityCheck:
             same = torch.from_numpy(original.target)
         again = {k: v for k, v in self._arguments.items() if k not in ("labels", "inputs_from")}
         with untouched(self._model):
-            trained = copy.deepcopy(self._model)
+            trained = duplicate(self._model)
         changed = trained
         generator = torch.Generator().manual_seed(self._seed)
         previous = 0
         for number, place in enumerate(self._places(), 1):
             if self._how == "independent":
-                changed = copy.deepcopy(trained)
+                changed = duplicate(trained)
                 names = [self._chosen[place]]
             else:
                 names = self._chosen[previous : place + 1]

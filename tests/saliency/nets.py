@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -112,7 +113,7 @@ NETS: dict[str, tuple[str, Callable[[], nn.Module], int]] = {
 """By name: what it is called, how it is made, its input channels. Inputs are 10 x 10."""
 
 
-def make(name: str) -> tuple[nn.Module, Tensor]:
+def make(name: str) -> tuple[Any, Tensor]:
     """Return the network of that name with lively weights in eval mode, and three inputs."""
     generator = torch.Generator().manual_seed(0)
     _, build, channels = NETS[name]

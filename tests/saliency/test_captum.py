@@ -28,7 +28,7 @@ def net():
     return model, x[:, :, :8, :8].contiguous()
 
 
-def of(net, method, inputs=None, target=TARGET, **arguments):
+def of(net, method, inputs=None, target: Any = TARGET, **arguments: Any):
     model, x = net
     x = x if inputs is None else inputs
     return cl.attribute(model, x, target=target, method=method, **arguments).values
@@ -59,7 +59,7 @@ def test_integrated_gradients(net, rule):
     )
     given: dict[str, Any] = {"steps": 21, "rule": rule, "baseline": 0.5}
     for batch_size in (None, 1, 7, 100):
-        found = cl.attribute(model, x, TARGET, batch_size=batch_size, **given)
+        found: Any = cl.attribute(model, x, TARGET, batch_size=batch_size, **given)
         close(found.values, theirs)
         close(found.delta, delta, 1e-5)
 
@@ -87,13 +87,13 @@ def test_deep_lift():
     model, x = make("grey")
     base = torch.randn(3, 1, 10, 10, generator=torch.Generator().manual_seed(1))
     theirs, delta = attr.DeepLift(model).attribute(x, base, TARGET, return_convergence_delta=True)
-    found = cl.attribute(model, x, TARGET, "deep_lift", baseline=base)
+    found: Any = cl.attribute(model, x, TARGET, "deep_lift", baseline=base)
     close(found.values, theirs)
     close(found.delta, delta, 1e-5)
     several = torch.cat([base, base + 1])
     shap = attr.DeepLiftShap(model).attribute(x[:2], several, TARGET[:2])
     for batch_size in (None, 3):
-        found = cl.attribute(
+        found: Any = cl.attribute(
             model, x[:2], TARGET[:2], "deep_lift_shap", baseline=several, batch_size=batch_size
         )
         close(found.values, shap)
@@ -147,7 +147,7 @@ def test_lrp_of_modules_and_of_the_same_written_plainly():
     x = torch.randn(3, 3, 6, 6)
     theirs, delta = attr.LRP(model).attribute(x, TARGET, return_convergence_delta=True)
     for one in (model, plain):
-        found = cl.attribute(one, x, TARGET, "lrp")
+        found: Any = cl.attribute(one, x, TARGET, "lrp")
         close(found.values, theirs, 1e-5)
         close(-found.delta, delta, 1e-5)
     inside = attr.LayerLRP(model, model.conv2).attribute(x, TARGET)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ TARGET = torch.tensor([1, 4, 0])
 @pytest.mark.parametrize("baseline", ["zero", "mean", "blur", "noise"])
 def test_integrated_gradients_add_up_within_one_percent(name, baseline):
     model, x = make(name)
-    found = cl.attribute(model, x, TARGET, steps=300, baseline=baseline)
+    found: Any = cl.attribute(model, x, TARGET, steps=300, baseline=baseline)
     with torch.no_grad():
         score = model(x).gather(1, TARGET[:, None])[:, 0].numpy()
     np.testing.assert_allclose(found.score, score, rtol=1e-5)
@@ -33,7 +35,7 @@ def test_deep_lift_adds_up(name, method):
     model, x = make(name)
     base = torch.randn(4, *x.shape[1:], generator=torch.Generator().manual_seed(2))
     several = method == "deep_lift_shap"
-    found = cl.attribute(model, x, TARGET, method, baseline=base if several else base[:3])
+    found: Any = cl.attribute(model, x, TARGET, method, baseline=base if several else base[:3])
     with torch.no_grad():
         score = model(x).gather(1, TARGET[:, None])[:, 0]
         there = model(base)
@@ -51,7 +53,7 @@ def test_lrp_hands_the_whole_score_back_where_no_bias_keeps_any(name):
             nn.init.zeros_(bias)
         if isinstance(module, nn.BatchNorm2d):
             module.get_buffer("running_mean").zero_()
-    found = cl.attribute(model, x, TARGET, "lrp")
+    found: Any = cl.attribute(model, x, TARGET, "lrp")
     np.testing.assert_allclose(found.values.sum((1, 2, 3)), found.score, rtol=1e-4, atol=1e-5)
 
 
@@ -71,7 +73,7 @@ def test_grad_cam_is_its_definition(net):
     handle.remove()
     (gradient,) = torch.autograd.grad(score, kept)
     wanted = F.relu((gradient.mean((2, 3), keepdim=True) * kept[0]).sum(1, keepdim=True))
-    found = cl.attribute(model, x, TARGET, "layer_grad_cam", layer=layer)
+    found: Any = cl.attribute(model, x, TARGET, "layer_grad_cam", layer=layer)
     np.testing.assert_allclose(found.values, wanted.detach(), atol=1e-6)
     large = F.interpolate(wanted, (10, 10), mode="bilinear", align_corners=False)
     np.testing.assert_allclose(found.map(), large[:, 0].detach(), atol=1e-6)
@@ -90,7 +92,9 @@ def test_one_call_of_a_module_that_is_called_twice():
     model(x)
     handle.remove()
     for call in (0, 1):
-        found = cl.attribute(model, x, TARGET, "input_x_gradient", layer=f"layer1.0.relu:{call}")
+        found: Any = cl.attribute(
+            model, x, TARGET, "input_x_gradient", layer=f"layer1.0.relu:{call}"
+        )
         zero = calls[call].numpy() == 0
         assert zero.any()
         assert (found.values[zero] == 0).all()
@@ -106,14 +110,15 @@ class _Guided(torch.autograd.Function):
         return x.clamp(min=0)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx, *grad_outputs):
+        (gradient,) = grad_outputs
         (x,) = ctx.saved_tensors
         return gradient.clamp(min=0) * (x > 0)
 
 
 def test_guided_backpropagation_sees_functional_relu(monkeypatch):
     model, x = make("functional")
-    found = cl.attribute(model, x, TARGET, "guided_backprop").values
+    found: Any = cl.attribute(model, x, TARGET, "guided_backprop").values
     plain = cl.attribute(model, x, TARGET, "saliency", absolute=False).values
     for home in (F, torch, torch.Tensor):
         monkeypatch.setattr(home, "relu", lambda x: _Guided.apply(x))
@@ -125,7 +130,7 @@ def test_guided_backpropagation_sees_functional_relu(monkeypatch):
 
 def test_occlusion_is_the_fall_of_the_score():
     model, x = make("grey")
-    found = cl.attribute(model, x[:1], 2, "occlusion", window=5, stride=5).values
+    found: Any = cl.attribute(model, x[:1], 2, "occlusion", window=5, stride=5).values
     with torch.no_grad():
         whole = model(x[:1])[0, 2]
         for top in (0, 5):
@@ -138,11 +143,11 @@ def test_occlusion_is_the_fall_of_the_score():
 
 
 def test_shapley_values_of_a_sum_are_its_terms():
-    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).eval()
+    model: Any = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).eval()
     x = torch.randn(1, 1, 4, 4)
     terms = (model[1].weight[1] * x.flatten()).detach().view(2, 2, 2, 2).sum((1, 3)).numpy()
     for method in ("shapley_value_sampling", "kernel_shap"):
-        found = cl.attribute(model, x, 1, method, patch=2, samples=64).values[0, 0]
+        found: Any = cl.attribute(model, x, 1, method, patch=2, samples=64).values[0, 0]
         np.testing.assert_allclose(found[::2, ::2], terms, atol=1e-3)
 
 
@@ -152,10 +157,10 @@ def test_on_the_trained_resnet_and_real_images():
     images = torch.from_numpy(raw["images"][:4]).float() / 255
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     x = (images - mean[:, None, None]) / std[:, None, None]
-    found = cl.attribute(model, x, steps=200, labels=torch.from_numpy(raw["labels"][:4]))
+    found: Any = cl.attribute(model, x, steps=200, labels=torch.from_numpy(raw["labels"][:4]))
     assert (found.predicted == raw["labels"][:4]).all()
     difference = found.values.sum((1, 2, 3)) - found.delta
     assert (np.abs(found.delta) < 0.01 * np.abs(difference)).all()
-    lift = cl.attribute(model, x, method="deep_lift")
+    lift: Any = cl.attribute(model, x, method="deep_lift")
     assert (np.abs(lift.delta) < 1e-4 * np.abs(lift.score)).all()
     assert (cl.agreement(found, lift).cosine > 0.3).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -60,7 +62,7 @@ class Branching(nn.Module):
 
 def test_what_cannot_be_rewritten_is_refused_and_what_need_not_be_is_not():
     x = torch.randn(2, 3, 8, 8)
-    said = cl.preflight(Branching(), x)
+    said: Any = cl.preflight(Branching(), x)
     refused = {"guided_backprop", "deconvolution", "guided_grad_cam", "deep_lift", "lrp"}
     refused |= {"deep_lift_shap"}
     assert {name for name, reason in said.items() if reason} == refused
@@ -68,7 +70,7 @@ def test_what_cannot_be_rewritten_is_refused_and_what_need_not_be_is_not():
         "Branching calls 1 ReLU as functions, which Guided backpropagation cannot see into, and it "
         "cannot be rewritten exactly: torch.fx cannot follow its forward pass ("
     )
-    said = cl.preflight(Branching(modules=True), x)
+    said: Any = cl.preflight(Branching(modules=True), x)
     assert {name for name, reason in said.items() if reason} == {"lrp"}
 
 
@@ -100,7 +102,7 @@ class Detached(nn.Module):
 
 
 def test_a_model_without_gradients_is_offered_occlusion():
-    said = cl.preflight(Detached(), torch.randn(1, 3, 8, 8))
+    said: Any = cl.preflight(Detached(), torch.randn(1, 3, 8, 8))
     assert {name for name, reason in said.items() if reason is None} == WITHOUT_GRADIENTS
     assert said["saliency"].startswith("Detached has no gradients: no gradient of its output")
     assert "occlusion" in said["saliency"]
@@ -115,22 +117,23 @@ def test_a_quantised_model():
     before = torch.backends.quantized.engine
     torch.backends.quantized.engine = engines[-1]
     try:
-        from torch.ao.quantization import DeQuantStub, QuantStub, convert, get_default_qconfig
-        from torch.ao.quantization import prepare as observe
+        from torch.ao import quantization
 
-        model = nn.Sequential(
-            QuantStub(), nn.Conv2d(3, 4, 3), nn.ReLU(), DeQuantStub(), nn.Flatten()
+        tools: Any = quantization  # deprecated, and still what people have
+
+        model: Any = nn.Sequential(
+            tools.QuantStub(), nn.Conv2d(3, 4, 3), nn.ReLU(), tools.DeQuantStub(), nn.Flatten()
         ).eval()
-        model.qconfig = get_default_qconfig(engines[-1])
+        model.qconfig = tools.get_default_qconfig(engines[-1])
         x = torch.randn(2, 3, 6, 6)
-        observed = observe(model)
+        observed = tools.prepare(model)
         observed(x)
-        quantised = convert(observed)
+        quantised = tools.convert(observed)
         for given in (None, x):
-            said = cl.preflight(quantised, given)
+            said: Any = cl.preflight(quantised, given)
             assert "quantised layers" in said["integrated_gradients"]
             assert said["occlusion"] is None
-        found = cl.attribute(quantised, x, 1, "occlusion", window=3)
+        found: Any = cl.attribute(quantised, x, 1, "occlusion", window=3)
         assert np.abs(found.values).max() > 0
     finally:
         torch.backends.quantized.engine = before
@@ -144,7 +147,7 @@ def test_what_is_known_is_forgotten_when_the_model_changes():
         model[3].weight.mul_(-1)
     assert not np.allclose(first, cl.attribute(model, x, 0, "deep_lift").values)
     model[1] = model[4] = model[8] = nn.GELU()
-    assert cl.preflight(model, x)["guided_backprop"].startswith("Sequential has no ReLU")
+    assert str(cl.preflight(model, x)["guided_backprop"]).startswith("Sequential has no ReLU")
 
 
 def test_a_missing_scikit_learn_is_said(monkeypatch):
@@ -162,7 +165,7 @@ def test_a_missing_scikit_learn_is_said(monkeypatch):
 
 def test_a_layer_without_positions_has_no_grad_cam():
     model, x = make("vgg")
-    said = cl.preflight(model, x, layer="7")
+    said: Any = cl.preflight(model, x, layer="7")
     assert said["layer_grad_cam"] == (
         "7 emits one number per channel and no map: Grad-CAM needs a convolution or another layer "
         "with positions."
@@ -182,6 +185,6 @@ def test_products_of_activations_have_no_deep_lift():
             x = self.conv(x)
             return self.fc((x * torch.sigmoid(x.mean((2, 3), keepdim=True))).mean((2, 3)))
 
-    said = cl.preflight(Gated(), torch.randn(1, 3, 8, 8))
+    said: Any = cl.preflight(Gated(), torch.randn(1, 3, 8, 8))
     assert "a product of two activations" in said["deep_lift"]
     assert said["integrated_gradients"] is None

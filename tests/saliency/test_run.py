@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from convlens.saliency import METHODS, Attribution
 from tests.saliency.nets import make
 from tests.untouched import left_untouched
 
-FAST = {
+FAST: dict[str, dict[str, Any]] = {
     "integrated_gradients": {"steps": 8},
     "gradient_shap": {"samples": 4},
     "smoothgrad": {"samples": 4},
@@ -81,7 +82,9 @@ def test_stop_takes_effect_at_the_next_step_and_leaves_nothing(method):
 
 def test_progress_stops_it_and_keeps_what_is_finished():
     model, x = make("vgg")
-    found = cl.attribute(model, x, steps=10, batch_size=10, progress=lambda done, total: done < 18)
+    found: Any = cl.attribute(
+        model, x, steps=10, batch_size=10, progress=lambda done, total: done < 18
+    )
     assert not found.finished
     assert len(found) == 1
     assert "stopped" in repr(found)
@@ -93,7 +96,7 @@ def test_progress_stops_it_and_keeps_what_is_finished():
 def test_the_same_seed_gives_the_same_map_whoever_draws_in_between(method):
     model, x = make("vgg")
     model.train()
-    arguments = {**FAST[method], "batch_size": 3}
+    arguments: dict[str, Any] = {**FAST[method], "batch_size": 3}
     first = cl.attribute(model, x, 1, method, seed=7, **arguments)
     other = cl.attribute(model, x, 1, method, seed=8, **arguments)
     run = Attribution(model, x, 1, method, seed=7, **arguments)
@@ -147,10 +150,11 @@ def test_when_memory_runs_out_parts_are_halved_and_finished_ones_kept(method):
             return out
 
     cramped = Watched(model, 2).eval()
-    arguments = {**FAST.get(method, {}), "batch_size": 16}
+    arguments: dict[str, Any] = {**FAST.get(method, {}), "batch_size": 16}
     if method == "saliency":
         x = torch.cat([x, x, x])
-    found = Attribution(cramped, x, 1, method, **{**arguments, "batch_size": 2})
+    given: dict[str, Any] = {**arguments, "batch_size": 2}
+    found = Attribution(cramped, x, 1, method, **given)
     for _ in found.steps():
         pass
     easy = list(rows)
@@ -195,7 +199,7 @@ def test_as_many_rows_as_free_memory_takes(monkeypatch):
     def largest(free):
         monkeypatch.setattr("convlens.saliency.work.available", lambda device: free)
         sizes.clear()
-        found = cl.attribute(Counting().eval(), x, steps=64, method="integrated_gradients")
+        found: Any = cl.attribute(Counting().eval(), x, steps=64, method="integrated_gradients")
         return max(sizes), found.values
 
     few, one = largest(500_000)
