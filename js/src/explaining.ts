@@ -32,13 +32,14 @@ export interface Underway {
   total: number | null;
 }
 
-export interface Picture extends Omit<Headers["picture"], "revision"> {
+export type Picture = Headers["picture"] & {
   image: Float32Array;
   scores: Float32Array | null;
   otherScores: Float32Array | null;
-}
+};
 
 const MOST_BYTES = 128 * 2 ** 20;
+const MOST_PICTURES = 64;
 
 export class Explaining {
   /** By what they were asked with; the newest last. */
@@ -49,6 +50,7 @@ export class Explaining {
   readonly stopped = signal(false);
   /** What is to be shown, the chosen method's first. */
   readonly wanted: ReadonlySignal<readonly Asked[]>;
+  /** The chosen input; while it is on its way, the one before. */
   readonly picture = signal<Picture | null>(null);
   readonly pictureProblem = signal<Problem | null>(null);
   /** Of each chosen map with each other; and whether the chosen one speaks of the weights. */
@@ -63,6 +65,10 @@ export class Explaining {
   readonly #lost: ReadonlySignal<string>;
   readonly #choose: (change: Partial<Traits>) => void;
   readonly #preflights: LayerCache<Headers["preflight"]>;
+  /** Inputs that were looked at, the last ones last. */
+  readonly #pictures = new Map<number, Picture>();
+  /** The colours that they are in. */
+  #scale = "";
   /** The weights that `maps` are of. */
   #revision = -1;
 
@@ -193,8 +199,13 @@ export class Explaining {
       }),
       effect(() => {
         const index = this.#traits.input_index.value;
-        revision.value;
-        if (open.value) untracked(() => void this.#look(index));
+        const scale = JSON.stringify([this.#traits.mean.value, this.#traits.std.value]);
+        if (scale !== this.#scale) this.#pictures.clear();
+        this.#scale = scale;
+        const known = this.#pictures.get(index);
+        if (known && (this.#lost.value || known.revision === revision.value)) {
+          this.picture.value = known;
+        } else if (open.value) untracked(() => void this.#look(index));
       }),
       effect(() => {
         this.wanted.value;
@@ -222,6 +233,11 @@ export class Explaining {
     };
   }
 
+  /** Whether an input can be looked at: any while there is a kernel, then those that were. */
+  reaches(index: number): boolean {
+    return !this.#lost.value || this.#pictures.has(index);
+  }
+
   /** Says whether the map changes when the weights are random. */
   check(asked: Asked): void {
     void this.sanity.ask(asked);
@@ -232,12 +248,18 @@ export class Explaining {
       const { header, arrays } = await this.#client.request("picture", { index });
       batch(() => {
         this.pictureProblem.value = null;
-        this.picture.value = {
+        const found = {
           ...header,
           image: arrays.image,
           scores: arrays.scores ?? null,
           otherScores: arrays.reference_scores ?? null,
         };
+        this.#pictures.set(index, found);
+        for (const oldest of this.#pictures.keys()) {
+          if (this.#pictures.size <= MOST_PICTURES) break;
+          this.#pictures.delete(oldest);
+        }
+        if (index === this.#traits.input_index.peek()) this.picture.value = found;
       });
     } catch (error) {
       if (!(error instanceof Superseded)) this.pictureProblem.value = toProblem(error);

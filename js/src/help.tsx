@@ -23,6 +23,7 @@ const WORDS: readonly (readonly [string, string])[] = [
   ],
   ["feature", "what makes a channel fire: a picture made for it, and the inputs it likes best"],
   ["similarity", "how alike two layers tell the same inputs apart, whatever their channels"],
+  ["saliency", "which parts of an input a prediction rests on"],
   ["orthogonality", "1 where all outputs look for different things, 0 where for the same"],
 ];
 

@@ -20,6 +20,7 @@ export function Status({ store }: ViewProps) {
         <Name text={nameOf(layer)} />
       </span>
       <FeatureLink store={store} />
+      <SaliencyLink store={store} />
       <span class="cl-figures" title={whole}>
         {figures.map((text) => (
           <span key={text}>{text}</span>
@@ -54,6 +55,23 @@ function FeatureLink({ store }: ViewProps) {
       onClick={() => store.set("view", "features")}
     >
       {words}
+    </button>
+  );
+}
+
+/** And to what drives the chosen channel, in the chosen input. */
+function SaliencyLink({ store }: ViewProps) {
+  const { channel, view, target } = store.traits;
+  const shown = view.value === "saliency" && target.value === "channel";
+  if (channel.value === null || !store.inputs.there.value || shown) return null;
+  return (
+    <button
+      type="button"
+      class="cl-link cl-feature-link"
+      title={`Which parts of an input drive channel ${channel.value}`}
+      onClick={() => store.change({ view: "saliency", target: "channel" })}
+    >
+      Saliency of {channel.value}
     </button>
   );
 }

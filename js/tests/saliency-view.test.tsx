@@ -409,6 +409,15 @@ describe("the Saliency view", () => {
     expect(model.get("input_index")).toBe(0);
   });
 
+  it("is one click from a channel that is chosen elsewhere", async () => {
+    await open({ view: "filters", channel: 5 });
+    await act(() => render(<Status store={store} />, el));
+    await does(() => named("Saliency of 5").click());
+    expect([model.get("view"), model.get("target")]).toEqual(["saliency", "channel"]);
+    const asked = { target: "channel", layer: "conv1", channel: 5 };
+    expect(model.last("saliency").params).toMatchObject(asked);
+  });
+
   it("copies the Python of the map that is looked at", async () => {
     const writeText = vi.fn(() => Promise.resolve());
     Object.defineProperty(window.navigator, "clipboard", {

@@ -96,6 +96,17 @@ export function pixelsOf(
   return pixels;
 }
 
+/** Pixels of three bytes as a canvas takes them. */
+export function withAlpha(bytes: Uint8Array): Uint8ClampedArray<ArrayBuffer> {
+  const pixels = new Uint8ClampedArray((bytes.length / 3) * 4).fill(255);
+  for (let from = 0, to = 0; from < bytes.length; to += 4) {
+    pixels[to] = bytes[from++] as number;
+    pixels[to + 1] = bytes[from++] as number;
+    pixels[to + 2] = bytes[from++] as number;
+  }
+  return pixels;
+}
+
 /** How a map is coloured. */
 export interface Coloring {
   /** The size that takes the last colour. */

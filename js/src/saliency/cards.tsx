@@ -37,7 +37,13 @@ function AgreementCard({ store }: ViewProps) {
   const own = first && titleOf({ asked: first, method: explaining.declared(first.method) });
   return (
     <section class="cl-card" aria-label="Agreement">
-      <h4>{reference ? `${model.title} and ${reference.title}` : `Agreement with ${own}`}</h4>
+      <h4>
+        {reference
+          ? `${model.title} and ${reference.title}`
+          : own
+            ? `Agreement with ${own}`
+            : "Agreement"}
+      </h4>
       {problem ? (
         <ProblemNotice store={store} problem={problem} />
       ) : rows.length === 0 ? (

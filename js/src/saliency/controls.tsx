@@ -111,7 +111,9 @@ function Progress({ store }: ViewProps) {
       </>
     );
   }
-  const failed = explaining.wanted.value.some((asked) => explaining.problem(asked));
+  const failed = explaining.wanted.value.some(
+    (asked) => explaining.problem(asked) && explaining.refusal(asked.method, asked.side) === null,
+  );
   if (!live.value || !(explaining.stopped.value || failed)) return null;
   return (
     <button type="button" class="cl-button cl-primary" onClick={() => explaining.go()}>

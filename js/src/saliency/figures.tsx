@@ -70,7 +70,7 @@ function InputFigure({ store, rows }: ViewProps & { rows: number }) {
   const model = modelOf(store);
   const { picture, pictureProblem } = store.explaining;
   const input = store.inputs.chosen.value;
-  const found = picture.value;
+  const found = picture.value?.index === store.traits.input_index.value ? picture.value : null;
   const paint = useMemo(
     () => (context: CanvasRenderingContext2D, size: Size) => {
       const sheet = model.sheet.value;
@@ -89,7 +89,7 @@ function InputFigure({ store, rows }: ViewProps & { rows: number }) {
   return (
     <figure class="cl-figure" style={{ gridRow: `1 / span ${rows}` }}>
       <Frame store={store} label={`Input ${name}`}>
-        {found ? (
+        {model.sheet.value ? (
           <Canvas store={store} paint={paint} role="img" aria-label={`Input ${name}`} />
         ) : (
           <div class="cl-skeleton cl-figure-wait">
@@ -107,9 +107,6 @@ function InputFigure({ store, rows }: ViewProps & { rows: number }) {
               : ""}
         </span>
         {!cursor && truth !== null && <span>input {name}</span>}
-        {!cursor && input && input.other !== null && input.other !== input.predicted && (
-          <span>reference: {called(input.other)}</span>
-        )}
       </figcaption>
     </figure>
   );
@@ -135,6 +132,11 @@ function MapFigure({ store, figure, place: spot }: MapProps) {
   const several = store.traits.methods.value.length > 1;
   const paired = store.explaining.sides.value.length > 1;
   const drawn = map && model.drawn(map);
+  // the map before stays until the next is there: a quick one shows no change
+  const last = useRef<Drawn | undefined>(undefined);
+  if (drawn) last.current = drawn;
+  else if (state === "refused" || state === "failed") last.current = undefined;
+  const past = drawn ? undefined : last.current;
   const title = titleOf(figure);
   const { model: first, reference } = store.kernel._structure.value;
   const side = asked.side === "model" ? first.title : reference?.title;
@@ -143,14 +145,17 @@ function MapFigure({ store, figure, place: spot }: MapProps) {
   const said = paired ? `${title}, ${side}` : title;
   return (
     <figure
-      class={`cl-figure${focus ? " cl-focus" : ""}`}
+      class={`cl-figure${focus ? " cl-focus" : ""}${past ? " cl-before" : ""}`}
       data-input={map ? asked.input : undefined}
       style={spot ? { gridRow: spot.row, gridColumn: spot.column } : {}}
     >
       <Frame store={store} label={said} choose={several ? choose : undefined}>
         {drawn ? (
           <MapCanvas store={store} drawn={drawn} label={`${said}: ${rangeInWords(drawn)}`} />
-        ) : (
+        ) : past ? (
+          <MapCanvas store={store} drawn={past} label={`${said}, of what was chosen before`} />
+        ) : null}
+        {!drawn && (
           <Waiting state={state} words={problem?.message ?? ""} store={store} figure={figure} />
         )}
         {drawn?.nothing && (

@@ -43,7 +43,9 @@ export function gridFor(
   const beside = across(all, room.width - CARDS - GAP) >= Math.max(least, LEAST);
   const width = Math.max(LEAST, beside ? room.width - CARDS - GAP : room.width);
   const size = (columns: number) => {
-    const wide = Math.floor(Math.min(most, across(columns, width)));
+    // in several rows the view is scrolled anyway
+    const limit = rows === 1 && columns < all ? MOST * Math.max(1, aspect) : most;
+    const wide = Math.floor(Math.min(limit, across(columns, width)));
     return { width: wide, height: Math.round(wide / aspect) };
   };
   if (rows > 1 && across(all, width) >= 0.8 * LEAST) {

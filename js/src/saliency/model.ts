@@ -15,6 +15,7 @@ import {
   planeOf,
   shadeOf,
   sheetOf,
+  withAlpha,
 } from "../draw/saliency";
 import { type Asked, type Attribution, type Explaining, keyOf } from "../explaining";
 import type { Store } from "../state";
@@ -78,8 +79,16 @@ export class SaliencyModel {
       return found && pixelsOf(found.image, found.shape, found);
     });
     this.sheet = computed(() => {
-      const [, height = 1, width = 1] = picture.value?.shape ?? [];
-      return this.pixels.value && sheetOf(this.pixels.value, height, width);
+      const found = picture.value;
+      const chosen = store.inputs.chosen.value;
+      if (found && this.pixels.value && (!chosen || found.index === chosen.index)) {
+        const [, height = 1, width = 1] = found.shape;
+        return sheetOf(this.pixels.value, height, width);
+      }
+      // small, but there at once, and where the kernel cannot be asked
+      if (!chosen) return null;
+      const { bytes, height, width } = chosen.picture;
+      return sheetOf(withAlpha(bytes), height, width);
     });
     this.aspect = computed(() => {
       const shape = picture.value?.shape ?? store.inputs.rows.value?.shape ?? [];
@@ -103,14 +112,14 @@ export class SaliencyModel {
     const map = explaining.map(asked);
     const refusal = explaining.refusal(name, side);
     const failure = explaining.problem(asked) ?? null;
-    const problem = failure ?? (refusal === null ? null : { message: refusal, details: "" });
+    const problem = refusal === null ? failure : { message: refusal, details: "" };
     const computing = explaining.underway.value?.key === keyOf(asked);
     const state = map
       ? "ready"
-      : failure
-        ? "failed"
-        : refusal !== null
-          ? "refused"
+      : refusal !== null
+        ? "refused"
+        : failure
+          ? "failed"
           : computing
             ? "computing"
             : explaining.stopped.value

@@ -74,8 +74,8 @@ export function saliencyPicture(store: Store, view: HTMLElement): Picture {
         const side = figure.asked.side === "model" ? first.title : (reference?.title ?? "");
         const { signed, range } = drawn.coloring;
         const ends = `colours ${signed ? value(-range) : "0"} to ${value(range)}`;
-        under(frame, paired ? `${titleOf(figure)}, ${side}` : titleOf(figure), [
-          [rangeInWords(drawn), sumInWords(figure)].filter(Boolean).join(" · "),
+        under(frame, titleOf(figure), [
+          [paired && side, rangeInWords(drawn), sumInWords(figure)].filter(Boolean).join(" · "),
           ends,
         ]);
         const table = signed ? diverging(dark) : sequential(dark);

@@ -1,5 +1,6 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { withAlpha } from "../draw/saliency";
 import { count } from "../format";
 import { Icon } from "../icons";
 import type { Filter, Input } from "../inputs";
@@ -61,6 +62,13 @@ export function useDrop(store: Store) {
       }
     : {};
   return { over: over.value, events };
+}
+
+/** Chooses an input, where it can be looked at. */
+function pick(store: Store, index: number): void {
+  if (store.traits.view.value === "saliency" && !store.explaining.reaches(index)) {
+    store.say(`Only what was looked at can be shown: ${store.lost.value}`);
+  } else store.set("input_index", index);
 }
 
 async function take(store: Store, file: File): Promise<void> {
@@ -206,7 +214,7 @@ function List({ store }: ViewProps) {
     if (to === undefined || last < 0) return;
     event.preventDefault();
     const next = items[Math.min(last, Math.max(0, to))] as Input;
-    store.set("input_index", next.index);
+    pick(store, next.index);
   };
 
   const first = Math.max(0, Math.floor(seen.value.left / STEP) - AROUND);
@@ -261,12 +269,7 @@ function One({ store, input, left, chosen }: OneProps) {
     const context = canvas.current?.getContext("2d");
     if (!context) return;
     const image = context.createImageData(width, height);
-    for (let from = 0, to = 0; from < bytes.length; to += 4) {
-      image.data[to] = bytes[from++] as number;
-      image.data[to + 1] = bytes[from++] as number;
-      image.data[to + 2] = bytes[from++] as number;
-      image.data[to + 3] = 255;
-    }
+    image.data.set(withAlpha(bytes));
     context.putImageData(image, 0, 0);
   }, [picture]);
   const wrong = input.label !== null && input.predicted !== null && input.label !== input.predicted;
@@ -283,7 +286,7 @@ function One({ store, input, left, chosen }: OneProps) {
       aria-label={title}
       title={title}
       style={{ transform: `translateX(${left}px)` }}
-      onClick={() => store.set("input_index", input.index)}
+      onClick={() => pick(store, input.index)}
     >
       <canvas ref={canvas} width={picture.width} height={picture.height} />
       <span>{words.short}</span>
