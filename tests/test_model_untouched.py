@@ -93,6 +93,7 @@ class Analysis:
 
 ALIKE = {"measure": "cka", "comparison": "self", "layer_set": "all", "settings": "{}"}
 CLIMB = {"layer": "fragile", "steps": 2, "seed": 0, "size": 12}
+IMP = {"amount": 0.5, "layers": "first"}
 ANALYSES = {
     "find_layers": Analysis(
         lambda m, x, **k: cl.find_layers(m, k.pop("inputs", x)), {"inputs": []}
@@ -135,6 +136,18 @@ ANALYSES = {
         {"measure": "ckaa"},
         {"progress": never},
     ),
+    "quantize": Analysis(lambda m, x, **k: cl.compression.quantize(m, x[:4], **k), {"bits": 1}),
+    "imp": Analysis(
+        lambda m, x, **k: list(
+            cl.compression.imp(m, lambda net: net(x), **({"rounds": 1} | k), **IMP)
+        ),
+        {"rounds": -1},
+        {"progress": never},
+    ),
+    "compression report": Analysis(
+        lambda m, x, **k: cl.compression.report(m, m, x, **k), {"eps": 2}, {"progress": never}
+    ),
+    "recorder": Analysis(lambda m, x, **k: cl.Recorder(m, x, **k).snapshot(), {"limit": 1}),
     "visualize_features": Analysis(
         lambda m, x, **k: cl.visualize_features(m, "fragile", [0, 1], size=12, steps=2, **k),
         {"tv": -1},

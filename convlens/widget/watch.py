@@ -62,6 +62,8 @@ def _sample(tensor: Tensor) -> Tensor | None:
         or not tensor.dtype.is_floating_point
     ):
         return None
+    if tensor.dim() == 0:
+        return tensor.detach().reshape(1).float()
     size = tensor.numel()
     count = min(size, _SAMPLES)
     index = torch.linspace(0, size - 1, count).long()

@@ -112,7 +112,7 @@ def test_scales_are_those_of_the_folded_weight(backend, model, images):
         read_scales(model, "stem")
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["fake", *BACKENDS])
 def test_a_lens_shows_the_integers(backend, model, images, open_lens):
     if backend == "torchao":
         pytest.importorskip("torchao")
