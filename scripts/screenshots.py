@@ -28,6 +28,13 @@ lens = Lens(good.model, good.images[:512], redundant.model,
             name="DigitNet", reference_name="redundant", layer="layer2.0.conv2")
 lens
 """
+FEATURES = """
+from convlens import Lens, demo
+good = demo.load()
+lens = Lens(good.model, good.images[:512], labels=good.labels[:512], classes=good.classes,
+            name="DigitNet", layer="layer2.0.conv1", channel=5)
+lens
+"""
 
 
 def save(lens: LensOnScreen, name: str) -> None:
@@ -72,6 +79,13 @@ def main() -> None:
         heatmap.click(position={"x": 300, "y": 120})
         expect(lens.root.get_by_label("Chosen layers")).to_contain_text("in 16 batches of 32")
         save(lens, "similarity")
+        lens = show(notebook, FEATURES)
+        lens.open("Features")
+        lens.button("Draw all").click()
+        feature = lens.root.get_by_label("Synthesised input")
+        expect(feature).to_contain_text("after")
+        expect(lens.button("Stop")).to_have_count(0)
+        save(lens, "features")
 
 
 if __name__ == "__main__":

@@ -51,14 +51,15 @@ class Exciting:
         yield from self.beside.read()
         layer, channel = params["layer"], params["channel"]
         searches = {side: self._search(side, layer, channel) for side in self.beside.sides}
+        looking = [search for search in searches.values() if isinstance(search, Search)]
         reported = 0.0
-        for search in searches.values():
-            while isinstance(search, Search) and not search.finished:
+        while looking := [search for search in looking if not search.finished]:
+            for search in looking:
                 next(search.steps(), None)
-                if time.monotonic() - reported > _REPORT_EVERY:
-                    progress(*self._excited(searches, params))
-                    reported = time.monotonic()
                 yield
+            if time.monotonic() - reported > _REPORT_EVERY:
+                progress(*self._excited(searches, params))
+                reported = time.monotonic()
         return self._excited(searches, params)
 
     def maps(self, params: Mapping[str, Any]) -> Steps:

@@ -81,13 +81,14 @@ class Lens(Following):
 fit : optional
         What is selected at first. Each is an attribute too, readable after a click and settable
         from a cell: `layer` is a key of ``lens.layers``; `channel` an output of that layer or
-        None; `view` is "quality", "filters" or "similarity"; `sort` "position", "norm", "entropy"
-        or "cluster"; `scale`, by which filters are normalised, "filter", "layer" or "model";
-        `entropy` "normalized", "raw" or "clean". `measure` is one of
+        None; `view` is "quality", "filters", "saliency", "features" or "similarity"; `sort`
+        "position", "norm", "entropy" or "cluster"; `scale`, by which filters are normalised,
+        "filter", "layer" or "model"; `entropy` "normalized", "raw" or "clean". `measure` is one of
         ``convlens.similarity.MEASURES`` and `measure_settings` maps its parameters to values other
         than the defaults; `comparison` "self", "inputs" or "reference", by default
         the last that can be made; `layer_set` "convs" or "all"; `fit` says whether colours span the
-        values instead of [0, 1].
+        values instead of [0, 1]. `feature_steps`, `feature_seed` and `feature_size` are those of
+        ``visualize_features``.
     blocking : bool, optional
         Measure inside the click's handler instead of on a worker thread; the default is True on
         Colab, which does not show what a thread sends, and False elsewhere.

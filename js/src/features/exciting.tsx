@@ -108,7 +108,7 @@ function Side({ store, model, found, shown }: SideProps) {
             </p>
           </>
         )}
-        <p>{alike ? "all alike: nothing excites it" : seenInWords(found)}</p>
+        {item && <p>{alike ? "all alike: nothing excites it" : seenInWords(found)}</p>}
       </div>
     </div>
   );

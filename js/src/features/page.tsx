@@ -159,7 +159,7 @@ function TileButton({ store, channel }: ViewProps & { channel: number }) {
       onClick={() => store.set("channel", channel)}
     >
       {tile && <Pixels bytes={tile.picture} extent={tile.extent} label="" />}
-      <span>{named || channel}</span>
+      <span>{named && !named.startsWith("class ") ? named : channel}</span>
     </button>
   );
 }

@@ -34,10 +34,13 @@ export function level(value: number | null | undefined): string {
   return figure(value, size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 || size === 0 ? 2 : 3);
 }
 
+/** A class that is called by a number is said to be a class. */
+const called = (name: string): string => (/^\d+$/.test(name) ? `class ${name}` : name);
+
 /** What the input truly is, or is taken for; "" where neither is known. */
 export function nameOfInput(store: Store, index: number): string {
   const input = store.inputs.items.value[index];
-  return input ? store.inputs.className(input.label ?? input.predicted) : "";
+  return input ? called(store.inputs.className(input.label ?? input.predicted)) : "";
 }
 
 /** What an output of the layer is called. */
@@ -49,5 +52,5 @@ export function classOf(store: Store, channel: number): string {
   const { classes } = store.kernel._structure.value;
   const layer = store.layer.value;
   const last = layer !== undefined && layer === store.layers.value.at(-1);
-  return last && layer.shape[0] === classes.length ? (classes[channel] ?? "") : "";
+  return last && layer.shape[0] === classes.length ? called(classes[channel] ?? "") : "";
 }
