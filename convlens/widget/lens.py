@@ -87,8 +87,11 @@ fit : optional
         ``convlens.similarity.MEASURES`` and `measure_settings` maps its parameters to values other
         than the defaults; `comparison` "self", "inputs" or "reference", by default
         the last that can be made; `layer_set` "convs" or "all"; `fit` says whether colours span the
-        values instead of [0, 1]. `feature_steps`, `feature_seed` and `feature_size` are those of
-        ``visualize_features``.
+        values instead of [0, 1]. `input_index` is the place of an input, `target` a class,
+        "predicted", "label" or "channel"; `methods`, of ``convlens.saliency.METHODS``, are those
+        whose maps are shown, `method` the one looked at, `method_settings` maps methods to their
+        parameters, and `baseline` is as in ``attribute``. `feature_steps`, `feature_seed` and
+        `feature_size` are those of ``visualize_features``.
     blocking : bool, optional
         Measure inside the click's handler instead of on a worker thread; the default is True on
         Colab, which does not show what a thread sends, and False elsewhere.
@@ -201,12 +204,12 @@ fit : optional
 
         Returns
         -------
-        Quality, Filters, Features or Similarity
+        Quality, Filters, Saliency, Features or Similarity
             ``measure_quality(model, eps=lens.eps)`` in the Quality view,
             ``read_filters(model, lens.layer)`` in the Filters view, of the weights as they are
-            now; in the Features view what was synthesised for the chosen channel, or for all where
-            none is; in the Similarity view what has been computed, or
-            ``compare(model, inputs, ...)`` where nothing was.
+            now; in the Saliency view the map that is looked at; in the Features view what was
+            synthesised for the chosen channel, or for all where none is; in the Similarity view
+            what has been computed, or ``compare(model, inputs, ...)`` where nothing was.
         """
         model = self._open()
         with model_lock(model):

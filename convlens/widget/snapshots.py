@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from torch import nn
 
-from convlens.tensors import is_lazy
-from convlens.widget.replica import replica
+from convlens.errors import ModelError
+from convlens.replica import duplicate
 from convlens.widget.watch import fingerprint
 
 __all__ = ["Snapshots", "snapshot"]
@@ -20,25 +19,12 @@ def snapshot(model: nn.Module) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        The copy; the model itself where its modules cannot be copied.
+        The copy; the model itself where it cannot be copied.
     """
-    copy = replica(model)
-    if copy is model:
+    try:
+        return duplicate(model)
+    except ModelError:
         return model
-    known: dict[int, nn.Parameter] = {}
-    for module in copy.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            if is_lazy(parameter):
-                continue
-            if id(parameter) not in known:
-                # some subclasses of tensors cannot be made anew: such a one stays shared
-                with suppress(RuntimeError, TypeError, NotImplementedError):
-                    weight = parameter.detach().clone()
-                    wanted = parameter.requires_grad
-                    known[id(parameter)] = nn.Parameter(weight, requires_grad=wanted)
-            if id(parameter) in known:
-                setattr(module, name, known[id(parameter)])
-    return copy
 
 
 @dataclass
