@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -99,7 +100,8 @@ class _Kept:
 
     params: dict[str, Any]
     saliency: Saliency
-    model: nn.Module
+    # weak: it need not outlive the weights
+    model: weakref.ref[nn.Module]
 
 
 @dataclass
@@ -157,7 +159,7 @@ class Explaining:
         asked = Asked.read(params, self.strip.sources.sides)
         model = self.strip.snapshots.of(asked.side)
         known = self.kept.get(asked)
-        if known is not None and known.model is model:
+        if known is not None and known.model() is model:
             return known.saliency
         return attribute(model, **self._arguments(asked))
 
@@ -191,10 +193,10 @@ class Explaining:
         yield from self._read(asked.input)
         model = self.strip.snapshots.of(asked.side)
         known = self.kept.get(asked)
-        if known is None or known.model is not model:
+        if known is None or known.model() is not model:
             run = Attribution(model, **self._arguments(asked))
             yield from _run(run, METHODS[asked.method].title, progress)
-            known = _Kept(dict(params), run.result(), model)
+            known = _Kept(dict(params), run.result(), weakref.ref(model))
             self._keep(asked, known)
         return _reply(params, known.saliency)
 

@@ -3,9 +3,10 @@ import { percent, weight } from "../format";
 import type { Store } from "../state";
 import type { Drawn, Figure } from "./model";
 
-/** "Grad-CAM, layer3.2.conv2". */
+/** "Grad-CAM, layer3.2.conv2"; of the chosen channel: "Saliency of channel 5". */
 export function titleOf({ asked, method }: Pick<Figure, "asked" | "method">): string {
   const title = method?.title ?? asked.method;
+  if (asked.channel >= 0) return `${title} of channel ${asked.channel}`;
   return asked.layer ? `${title}, ${asked.layer}` : title;
 }
 

@@ -197,7 +197,7 @@ function List({ store }: ViewProps) {
     else if (left + STEP > box.scrollLeft + box.clientWidth) {
       box.scrollLeft = left + STEP - box.clientWidth;
     }
-  }, [at]);
+  }, [at, seen.value.width]);
 
   const keys = (event: KeyboardEvent) => {
     const last = items.length - 1;
