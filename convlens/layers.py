@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from convlens.activations import Forward, call_order
 from convlens.errors import ModelError, UnknownLayerError, nearest
 from convlens.layer import Layer, Row, rows_of
+from convlens.nncf_hooks import rounded_rows
 from convlens.tensors import is_lazy
 from convlens.tree import Node, Tree, check_model, kind_of, walk
 from convlens.untouched import storage_of
@@ -122,7 +123,7 @@ def find_layers(model: nn.Module, inputs: Any = None, forward: Forward | None = 
     notes = [*tree.notes, *_leftovers(tree, listed)]
     if not rows:
         raise ModelError(_nothing(tree.model, notes))
-    rows = _tied(rows)
+    rows = rounded_rows(tree.model, _tied(rows))
     if inputs is None and forward is None:
         return Layers(tree.model, [row.layer for row in rows], notes)
     if any(is_lazy(parameter) for parameter in tree.model.parameters()):

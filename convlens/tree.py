@@ -156,7 +156,9 @@ def _children(module: nn.Module) -> list[tuple[str, nn.Module]]:
         (name, child)
         for name, child in registered.items()
         # The parametrisations are part of how this module gets its weight, no layers.
-        if child is not None and not (name == "parametrizations" and is_parametrized(module))
+        if child is not None
+        and not (name == "parametrizations" and is_parametrized(module))
+        and name != "__nncf_hooks"  # likewise: convlens.nncf_hooks reads them
     ]
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 
 from convlens.compression.rounding import FakeQuantize
 from convlens.layers import Layer
+from convlens.weights import is_torch_quantised
 
 __all__ = ["file_size", "packed_size"]
 
@@ -79,8 +80,10 @@ def _in_graph(model: fx.GraphModule) -> int | None:
     """
     found: dict[int, Tensor] = {}
     for node in model.graph.nodes:
-        if node.op == "call_module" and next(model.get_submodule(node.target).parameters(), None):
-            return None
+        if node.op == "call_module":
+            called = model.get_submodule(node.target)
+            if is_torch_quantised(called) or next(called.parameters(), None) is not None:
+                return None
         if node.op == "get_attr":
             owner, _, name = str(node.target).rpartition(".")
             value = getattr(model.get_submodule(owner), name, None)

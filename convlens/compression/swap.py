@@ -33,7 +33,8 @@ def replacement(pair: Pair, norm: Norm | None) -> tuple[Run | None, str | None]:
     if not pair.same_shape:
         return None, "its weight has another shape in the reference"
     module = pair.layer.module
-    whole = not isinstance(module, fx.GraphModule) and not is_torch_quantised(module)
+    beside = any(note.endswith("by NNCF") for note in pair.layer.notes)  # not in the module itself
+    whole = not (isinstance(module, fx.GraphModule) or is_torch_quantised(module) or beside)
     if whole and norm is None and type(module).__name__ != "Identity" and _alike(pair):
         return module, None
     form = form_of(pair.reference.module)

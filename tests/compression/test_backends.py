@@ -85,7 +85,8 @@ def test_layers_are_matched_through_fusion(backend, scheme, model, images):
     assert ("batch norm folded in" in found["stem"].notes) is True
     assert found.overall.agreement is not None
     assert found.overall.agreement > 0.9
-    assert found.overall.packed < found.overall.reference_packed / 2
+    weights = sum(m.weight.numel() for m in (model.stem, model.conv, model.head))
+    assert weights < found.overall.packed < found.overall.reference_packed / 2
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -142,11 +143,43 @@ def test_torchao_weights_quantised_elsewhere(images):
 
 @pytest.mark.skipif(importlib.util.find_spec("nncf") is None, reason="pip install nncf")
 def test_nncf(model, images):
-    int8 = cl.compression.quantize(model, images, backend="nncf")
+    int8: Any = cl.compression.quantize(model, images, backend="nncf")
     found = report(int8, model, images)
     assert [row.reference_key for row in found.layers] == ["stem", "conv", "head"]
+    assert found.only_model == ()
+    assert all(30 < row.weight_sqnr < 60 and row.output_sqnr > 25 for row in found.layers)
     assert found.overall.agreement is not None
     assert found.overall.agreement > 0.9
+    hook = getattr(int8, "__nncf_hooks").pre_hooks["stem/conv2d/0__1"]["0"]
+    expected = hook(int8.stem.weight).detach()
+    away = (cl.find_layers(int8)["stem"].weight() - expected).abs() > 1e-5
+    assert away.float().mean() < 0.02  # halves, which NNCF puts there and the last bit decides on
+
+
+class SymmetricQuantizer(nn.Module):
+    """What convlens reads of NNCF's: the test above is of the real one, where it is installed."""
+
+    level_low, level_high, num_bits = -127, 127, 8
+
+    def __init__(self, scale: Tensor):
+        super().__init__()
+        self.scale = nn.Parameter(scale)
+
+
+def test_weights_that_nncf_rounds_beside_the_modules(model):
+    hooks: Any = nn.Module()
+    hooks.pre_hooks = nn.ModuleDict()
+    peaks = model.stem.weight.detach().flatten(1).abs().amax(1).reshape(-1, 1, 1, 1)
+    inner = nn.ModuleDict({"0": SymmetricQuantizer(peaks)})
+    hooks.pre_hooks.add_module("stem/conv2d/0__1", inner)
+    model.add_module("__nncf_hooks", hooks)
+    layers = cl.find_layers(model)
+    assert layers.keys() == ("stem", "conv", "head")
+    assert layers["stem"].notes[0].endswith("by NNCF")
+    assert layers["conv"].notes == ()
+    step = peaks / 127
+    expected = (model.stem.weight.detach() / step).round() * step
+    torch.testing.assert_close(layers["stem"].weight(), expected)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
