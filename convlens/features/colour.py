@@ -122,6 +122,11 @@ def make_palette(
         raise ArgumentError(f"{given} was given without {missing}: pass both, or neither.")
     pixels = None if inputs is None else inputs.detach().float().cpu()
     notes: tuple[str, ...] = ()
+    if pixels is not None:
+        finite = pixels.flatten(1).isfinite().all(1)
+        if not bool(finite.all()):
+            notes = ("colours are those of inputs without NaN or infinite numbers only",)
+            pixels = pixels[finite] if bool(finite.any()) else None
     if mean is None and pixels is not None:
         low, high = pixels.amin((0, 2, 3)), pixels.amax((0, 2, 3))
         high = torch.where(high > low, high, low + 1)
@@ -131,7 +136,8 @@ def make_palette(
             natural = channels == 3
             mean, std = _IMAGENET if natural else (0.5, 0.25)
             which = "those of ImageNet" if natural else "0.5 and 0.25"
-            notes = (f"mean and std are guessed, {which}: pass mean= and std=, or inputs=",)
+            said = f"mean and std are guessed, {which}: pass mean= and std=, or inputs="
+            notes = (*notes, said)
         centre, spread = _per_channel(mean, channels, "mean"), _per_channel(std, channels, "std")
         if not bool((spread > 0).all()):
             raise ArgumentError(f"std must be above 0, not {std!r}.")

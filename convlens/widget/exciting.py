@@ -122,6 +122,9 @@ class Exciting:
             found = search.result()
             row = found.channels.index(params["channel"])
             places = [index for index in found.index[row].tolist() if index >= 0]
+            if not places:  # NaN excites nobody
+                sides.append(beside.shown(side, None) | {"extent": [0, 0, 3], "items": []})
+                continue
             images = [held.image(index) for index in places]
             pictures = np.concatenate([smaller(self._picture(one), _LARGEST) for one in images])
             items = [

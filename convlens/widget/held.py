@@ -185,7 +185,7 @@ class Holding:
             first = next(tensors(args), None)
             shape = "no tensor" if first is None else f"of shape {tuple(first.shape)}"
             raise ArgumentError(
-                f"The inputs are {shape}: saliency is drawn over images, "
+                f"The inputs are {shape}: this view is drawn over images, "
                 "(n, channels, height, width)."
             )
         return found.detach()

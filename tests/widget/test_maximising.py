@@ -235,6 +235,30 @@ def test_wrong_request_is_refused_and_the_lens_goes_on(
     assert page.ask("features", **HOW, channel=0)["status"] == "ok"
 
 
+def test_inputs_that_are_no_images_are_refused_in_a_sentence(open_lens, page):
+    model = nn.Sequential(nn.Conv1d(3, 4, 3), nn.Flatten(), nn.Linear(72, 2))
+    open_lens(model, torch.randn(8, 3, 20))
+    how = {"layer": "0", "channel": 1}
+    for asked in (
+        ("features", HOW | how),
+        ("top_inputs", how),
+        ("activations", how | {"input": 0}),
+    ):
+        reply = page.ask(asked[0], **asked[1])
+        assert "of shape (1, 3, 20)" in reply["header"]["message"]
+
+
+def test_inputs_of_nan_excite_nothing(open_lens, page):
+    open_lens(nn.Sequential(nn.Conv2d(3, 4, 3)), torch.full((8, 3, 8, 8), torch.nan))
+    how = {"layer": "0", "channel": 1}
+    reply = page.ask("features", **HOW | how)
+    assert any("NaN" in note for note in reply["header"]["notes"])
+    assert reply["header"]["sides"][0]["fires"]
+    (side,) = page.ask("top_inputs", **how)["header"]["sides"]
+    assert side["items"] == []
+    assert page.ask("activations", **how, input=0)["status"] == "ok"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("feature_steps", 0), ("feature_seed", None), ("feature_seed", -1), ("feature_size", 1.5)],
