@@ -21,6 +21,7 @@ from convlens.saliency import (
     attribute,
     find_method,
     preflight,
+    warm_up,
 )
 from convlens.saliency.baselines import KINDS as BASELINES
 from convlens.widget.answers import Answer, Arrays, Steps
@@ -116,6 +117,7 @@ class Explaining:
 
     strip: Strip
     kept: dict[Asked, _Kept] = field(default_factory=dict[Asked, _Kept])
+    _warm: bool = False
     _replies: dict[tuple[str, str], Answer] = field(default_factory=dict[tuple[str, str], Answer])
 
     def answer(self, kind: str, params: Mapping[str, Any], progress: Progress) -> Steps:
@@ -130,6 +132,12 @@ class Explaining:
         if kind != "saliency":
             self._replies[kind, _text(params)] = answer
         return answer
+
+    def warm_up(self) -> None:
+        """Import, while there is nothing to do, what the first map would wait for."""
+        if not self._warm and self.strip.sources.inputs is not None:
+            self._warm = True
+            warm_up()
 
     def forget(self) -> None:
         """Forget what was computed: the weights have changed."""

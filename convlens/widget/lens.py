@@ -151,17 +151,8 @@ fit : optional
         self._look_at(find_layers(model, inputs, forward))
         titles = titles_of(self._measured.layers.model, reference, self._names)
         titles = (name or titles[0], reference_name or titles[1])
-        sources = Sources(
-            model,
-            inputs,
-            reference,
-            reference_inputs,
-            forward,
-            inputs_from,
-            titles,
-            check_labels(labels, inputs),
-            check_classes(classes),
-        )
+        sources = Sources(model, inputs, reference, reference_inputs, forward, inputs_from, titles)
+        sources.labels, sources.classes = check_labels(labels, inputs), check_classes(classes)
         self._comparing = Comparing(sources)
         self._strip = Strip(sources)
         self._explaining = Explaining(self._strip)
@@ -374,7 +365,10 @@ fit : optional
     def _notice_changes(self) -> None:
         """Tell the front end, once, that training or pruning has gone on."""
         model = self._model
-        if model is None or self.stale or self._context is None:
+        if model is None or self._context is None:
+            return
+        self._explaining.warm_up()
+        if self.stale:
             return
         lock = model_lock(model)
         if not lock.acquire(blocking=False):
