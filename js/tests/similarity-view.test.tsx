@@ -88,6 +88,14 @@ describe("the Similarity view", () => {
     expect(model.get("reference_layer")).toBeNull();
   });
 
+  it("leads from a chosen cell to what the channels of its row look for", async () => {
+    await open();
+    await compare();
+    await press("ArrowUp");
+    await act(() => button("See what its channels look for").click());
+    expect([model.get("layer"), model.get("view")]).toEqual(["conv1", "features"]);
+  });
+
   it("keeps a chosen row that the rail does not have to itself", async () => {
     await open();
     const rows = [side("relu"), ...KEYS.slice(1).map((key) => side(key))];

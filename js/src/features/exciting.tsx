@@ -108,6 +108,7 @@ function Side({ store, model, found, shown }: SideProps) {
             </p>
           </>
         )}
+        {!item && found.finished && <p>no input excites it</p>}
         {item && <p>{alike ? "all alike: nothing excites it" : seenInWords(found)}</p>}
       </div>
     </div>
