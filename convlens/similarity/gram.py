@@ -95,25 +95,34 @@ def _centred_afterwards(x: Tensor) -> Gram | None:
     """
     n, p = x.shape
     width = max(_CHUNK, 16 * n)  # the products of all chunks take a fraction of what `x` does
-    end = p - p % width
     k = np.zeros((n, n))
-    if end:
-        full = x if end == p else x[:, :end]
-        chunks = full.view(n, end // width, width).transpose(0, 1)
-        k += _array(torch.bmm(chunks, chunks.mT)).sum(0, dtype=np.float64)
-    if end < p:
-        rest = x[:, end:]
-        k += _array(rest @ rest.T)
-    # NumPy, since matrices of a batch's size cost torch more to dispatch than to compute
-    trace, rows = float(k.trace()), k.sum(1)
-    total = float(rows.sum())
-    if not trace - total / n >= trace / 4:  # NaN too
-        return None
+    # the first part of wide ones tells when the rest is not worth multiplying
+    first = p // (16 * width) * width
+    for start, stop in ((0, first), (first, p)):
+        k += _products(x[:, start:stop], width)
+        # NumPy, since matrices of a batch's size cost torch more to dispatch than to compute
+        trace, rows = float(k.trace()), k.sum(1)
+        total = float(rows.sum())
+        if not trace - total / n >= trace / (4 if stop == p else 8):  # NaN too
+            return None
     rows /= n
     rows -= total / (2 * n * n)
     k -= rows
     k -= rows[:, None]
     return Gram(torch.from_numpy(k.astype(np.float32)), p, _NOTHING)
+
+
+def _products(x: Tensor, width: int) -> npt.NDArray[np.float64]:
+    """Return the inner products of the rows of `x` (n, p), `width` columns summed in float32."""
+    n, p = x.shape
+    end = p - p % width
+    k = np.zeros((n, n))
+    if end:
+        chunks = x[:, :end].view(n, end // width, width).transpose(0, 1)
+        k += _array(torch.bmm(chunks, chunks.mT)).sum(0, dtype=np.float64)
+    if end < p:
+        k += _array(x[:, end:] @ x[:, end:].T)
+    return k
 
 
 def _array(x: Tensor) -> npt.NDArray[np.float32]:
