@@ -181,8 +181,10 @@ def measure_layer(
         return replace(unscored, reason=str(error))
 
 
-def remeasure(known: LayerQuality, layer: Layer | Tensor, eps: float) -> LayerQuality:
-    """Measure a layer again with another `eps`: only what depends on it.
+def remeasure(
+    known: LayerQuality, layer: Layer | Tensor, eps: float, *, orthogonality: bool = False
+) -> LayerQuality:
+    """Measure what is not known of a layer yet: what depends on another `eps`, and orthogonality.
 
     Parameters
     ----------
@@ -192,6 +194,8 @@ def remeasure(known: LayerQuality, layer: Layer | Tensor, eps: float) -> LayerQu
         The layer, or its weight.
     eps : float
         Between 0 and 1.
+    orthogonality : bool, default False
+        Also measure orthogonality where that is still to be done.
 
     Returns
     -------
@@ -212,11 +216,15 @@ def remeasure(known: LayerQuality, layer: Layer | Tensor, eps: float) -> LayerQu
         rows, factor = measures.scaled(measures.as_rows(weight), high)
         look = measures.look_at(rows)
         if (look.high * factor, look.l1 * factor) != (high, known.l1):
-            wanted = "orthogonality" not in known.pending
+            wanted = orthogonality or not known.pending
             return _measure(weight, known.key, known.groups, eps, wanted)
-        found = _Found(vars(known), eps=eps, **dict.fromkeys(_CLEAN))
-        found["omitted"] = {k: why for k, why in known.omitted.items() if k not in _CLEAN}
-        _add_sparsity(found, rows, look, moments)
+        found = _Found(vars(known), eps=eps)
+        renewed = (*(known.pending if orthogonality else ()), *(_CLEAN if eps != known.eps else ()))
+        found["omitted"] = {k: why for k, why in known.omitted.items() if k not in renewed}
+        if eps != known.eps:
+            _add_sparsity(found, rows, look, moments)
+        if orthogonality and known.pending:
+            _add_orthogonality(found, rows, asked=True)
         return found.frozen()
 
 
@@ -320,6 +328,7 @@ def _add_sparsity(
     found: _Found, rows: Tensor, look: measures.Look, moments: measures.Moments
 ) -> None:
     """Add what depends on eps."""
+    found.update(dict.fromkeys(_CLEAN))
     n, taps = rows.shape
     # Nothing is below eps times nothing, and yet every filter of an all-zero layer is dead.
     limit = look.high * found["eps"] if look.high else 1.0

@@ -202,6 +202,17 @@ def test_remeasuring_equals_measuring(weight: Tensor, eps: float, other: float) 
 
 
 @settings(deadline=None, max_examples=30)
+@given(weight=weights, eps=st.floats(0.001, 0.999), other=st.floats(0.001, 0.999))
+def test_orthogonality_can_come_later(weight: Tensor, eps: float, other: float) -> None:
+    first = measure_layer(weight, eps, orthogonality=False)
+    assert remeasure(first, weight, eps, orthogonality=True) == measure_layer(weight, eps)
+    assert remeasure(first, weight, other, orthogonality=True) == measure_layer(weight, other)
+    assert remeasure(first, weight, other).pending == first.pending
+    changed = remeasure(first, weight * 2, other, orthogonality=True)
+    assert changed == measure_layer(weight * 2, other)
+
+
+@settings(deadline=None, max_examples=30)
 @given(weight=weights, grid=st.lists(st.floats(0.001, 0.999), max_size=8))
 def test_the_curve_is_what_each_eps_measures(weight: Tensor, grid: list[float]) -> None:
     counts = sparsity_curve(weight, grid)

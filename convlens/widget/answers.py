@@ -96,7 +96,7 @@ def _measure(measured: Measured, layer: Layer, eps: float, *, first: bool) -> bo
         measured.quality[layer.name] = remeasure(known, layer, eps)
         return True
     if not first and "orthogonality" in known.pending:
-        measured.quality[layer.name] = measure_layer(layer, eps)
+        measured.quality[layer.name] = remeasure(known, layer, eps, orthogonality=True)
         return True
     return False
 
