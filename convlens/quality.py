@@ -208,8 +208,7 @@ def remeasure(
         If `eps` cannot be used.
     """
     eps = check_eps(eps)
-    moments, high = known.moments, known.max_abs
-    if moments is None or high is None:
+    if (moments := known.moments) is None or (high := known.max_abs) is None:
         return replace(known, eps=eps)
     weight = layer.detach() if isinstance(layer, Tensor) else layer.weight()
     with measures.undisturbed(weight):
