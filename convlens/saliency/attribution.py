@@ -60,7 +60,7 @@ class Attribution:
     >>> for done, total in run.steps():
     ...     pass
     >>> (done, total)
-    (46, 46)
+    (44, 44)
     >>> run.result().values.shape
     (2, 1, 8, 8)
     """
@@ -104,7 +104,7 @@ class Attribution:
         cost = cost_of(self.method.name, self.parameters, tuple(self.inputs.shape[1:]))
         self._cost = cost
         n = len(self.inputs)
-        self.total = n * (1 + cost + (2 if self._has_delta else 0))
+        self.total = n * (1 + cost + (1 if self._has_delta else 0))
         self.finished = False
         self._said: list[Said] = []
         self._values: list[Tensor] = []
@@ -289,7 +289,7 @@ class Attribution:
                 values = yield from engine(work, part, self.parameters)
             if self._has_delta:
                 self._deltas.append(self._delta(work, part, values))
-                self._extra += 2 * len(part)
+                self._extra += len(part)
             self._values.append(values.detach())
 
     def _make_work(self, probe: Probe, place: Place | None) -> Work:
@@ -328,8 +328,10 @@ class Attribution:
         """Return what the sum of attributions has too much of: Captum's convergence delta."""
         from convlens.saliency.modular import expected
 
+        known = None if self._scores is None else self._scores[rows.index].to(values)
         with torch.no_grad():
-            return values.flatten(1).sum(1) - expected(work, rows, self.method, self.parameters)
+            wanted = expected(work, rows, self.method, self.parameters, known)
+        return values.flatten(1).sum(1) - wanted
 
 
 def on_device(model: nn.Module, device: str | torch.device | None) -> nn.Module:

@@ -110,8 +110,10 @@ def guided_grad_cam(work: Work, rows: Rows, values: Values) -> Steps[Tensor]:
     return guided * large
 
 
-def expected(work: Work, rows: Rows, method: Method, values: Values) -> Tensor:
-    """Return what the attributions of each row should add up to."""
+def expected(
+    work: Work, rows: Rows, method: Method, values: Values, known: Tensor | None
+) -> Tensor:
+    """Return what the attributions of each row should add up to; `known` are the rows' scores."""
 
     def score(x: Tensor, part: Rows) -> Tensor:
         output = work.probe(x)
@@ -119,7 +121,7 @@ def expected(work: Work, rows: Rows, method: Method, values: Values) -> Tensor:
             return output.reshape(len(x))
         return output.gather(1, part.target[:, None])[:, 0]
 
-    here = score(rows.x, rows)
+    here = score(rows.x, rows) if known is None else known
     if method.name == "lrp":
         return here
     if method.name == "deep_lift_shap":

@@ -117,7 +117,9 @@ def make(name: str) -> tuple[Any, Tensor]:
     """Return the network of that name with lively weights in eval mode, and three inputs."""
     generator = torch.Generator().manual_seed(0)
     _, build, channels = NETS[name]
-    model = build()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # biases
+        model = build()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             count = module.num_features
