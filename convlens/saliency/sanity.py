@@ -282,7 +282,7 @@ def sanity_check(
     seed : int, default 0
     progress : callable(done, total), optional
         Called after each step. Returning False stops, and what there is comes back.
-    **arguments
+    **arguments : float, int, bool, str, ...
         Of :func:`convlens.attribute`, the method's parameters included.
 
     Returns
