@@ -72,7 +72,9 @@ class Probe:
             gram = centred_gram(x.flatten(1).float())
             u = triangle(u_centred(gram.values))
             varies: Any = gram.values.diagonal().sum() > gram.limit
-            return u / torch.linalg.vector_norm(u) if bool(varies) else torch.full_like(u, math.nan)
+            if not bool(varies):
+                return torch.full_like(u, math.nan)
+            return torch.nn.functional.normalize(u, dim=0, eps=0.0)
 
         emissions = capture(
             self._selection, self._batch, n, profile, drawn=self._drawn, forward=self._forward

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -37,7 +39,7 @@ def test_a_lens_follows_training(open_lens, model, images, tmp_path):
     with lens.recording(every=2, cka=True):
         train(model, images, 5)
     lens.snapshot("end", step=9)
-    history = lens.history
+    history: Any = lens.history
     assert [s.step for s in history.snapshots] == [0, 2, 4, 5, 9]
     assert history.snapshots[-1].label == "end"
     assert history.layers == lens.layers.keys()
