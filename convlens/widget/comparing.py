@@ -13,7 +13,7 @@ from convlens.errors import ArgumentError, nearest
 from convlens.similarity import MEASURES, Comparison, Similarity, compare
 from convlens.widget.answers import Answer, Arrays, Steps
 from convlens.widget.protocol import LAYER_SETS
-from convlens.widget.replica import replica
+from convlens.widget.snapshots import Snapshots
 from convlens.widget.sources import Sources
 
 Progress = Callable[[dict[str, Any], Arrays], None]
@@ -24,6 +24,7 @@ class Comparing:
     """The comparisons made so far, each kept so that it can be resumed."""
 
     sources: Sources
+    snapshots: Snapshots
     kept: dict[tuple[str, str], Comparison] = field(
         default_factory=dict[tuple[str, str], Comparison]
     )
@@ -107,11 +108,8 @@ class Comparing:
         if known is not None and known.why_not(measure, **settings) is None:
             known.switch(measure, **settings)
             return known
-        model = replica(self.sources.model)
-        reference = self.sources.reference
-        arguments = self.sources.arguments(
-            name, model, None if reference is None else replica(reference)
-        )
+        sides = [self.snapshots.of(side) for side in self.sources.sides]
+        arguments = self.sources.arguments(name, sides[0], sides[1] if sides[1:] else None)
         return Comparison(**arguments, measure=measure, layers=layer_set, **settings)
 
 

@@ -153,8 +153,8 @@ fit : optional
         titles = (name or titles[0], reference_name or titles[1])
         sources = Sources(model, inputs, reference, reference_inputs, forward, inputs_from, titles)
         sources.labels, sources.classes = check_labels(labels, inputs), check_classes(classes)
-        self._comparing = Comparing(sources)
         self._strip = Strip(sources)
+        self._comparing = Comparing(sources, self._strip.snapshots)
         self._explaining = Explaining(self._strip)
         self._maximising = Maximising(sources, self._strip)
         if blocking is None:

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
-from convlens.widget.replica import replica
+from convlens.replica import replica
 
 
 def pruned():
