@@ -93,7 +93,6 @@ class Analysis:
 
 ALIKE = {"measure": "cka", "comparison": "self", "layer_set": "all", "settings": "{}"}
 CLIMB = {"layer": "fragile", "steps": 2, "seed": 0, "size": 12}
-IMP = {"amount": 0.5, "layers": "first"}
 ANALYSES = {
     "find_layers": Analysis(
         lambda m, x, **k: cl.find_layers(m, k.pop("inputs", x)), {"inputs": []}
@@ -139,7 +138,9 @@ ANALYSES = {
     "quantize": Analysis(lambda m, x, **k: cl.compression.quantize(m, x[:4], **k), {"bits": 1}),
     "imp": Analysis(
         lambda m, x, **k: list(
-            cl.compression.imp(m, lambda net: net(x), **({"rounds": 1} | k), **IMP)
+            cl.compression.imp(
+                m, lambda net: net(x), amount=0.5, layers="first", **({"rounds": 1} | k)
+            )
         ),
         {"rounds": -1},
         {"progress": never},

@@ -72,6 +72,7 @@ def test_maps_are_those_of_the_plain_call(open_lens, page, model, images, change
     reply = page.ask("saliency", **ASKED | changes)
     method = changes.get("method", "saliency")
     expected = cl.attribute(model, images[2:3], method=method, **arguments)
+    assert expected.upsampled is not None
     np.testing.assert_allclose(arrays(reply)["values"], expected.upsampled[0], atol=1e-6)
     header = reply["header"]
     explained = None if changes.get("target") == "channel" else int(expected.target[0])

@@ -99,7 +99,7 @@ def test_loader_is_read_once_as_far_as_pages_go_and_gives_its_labels(open_lens, 
 def test_one_input_in_full(open_lens, page):
     model, reference, images = Net().eval(), Net().eval(), as_imagenet(pixels(5))
     with torch.no_grad():
-        reference.head.bias += torch.tensor([0.0, 9.0, 0.0])
+        reference.head.bias.add_(torch.tensor([0.0, 9.0, 0.0]))
     open_lens(model, images, reference, labels=[0, 1, 2, 0, 1])
     reply = page.ask("picture", index=3)
     np.testing.assert_array_equal(arrays(reply)["image"], images[3])
@@ -258,6 +258,6 @@ def test_predictions_are_of_the_weights_of_now(open_lens, page):
     lens = open_lens(model, as_imagenet(pixels(5)))
     page.ask("inputs", start=0)
     with torch.no_grad():
-        model.head.bias += torch.tensor([0.0, 0.0, 99.0])
+        model.head.bias.add_(torch.tensor([0.0, 0.0, 99.0]))
     lens.refresh()
     assert set(arrays(page.ask("inputs", start=0))["predicted"]) == {2}
