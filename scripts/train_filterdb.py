@@ -28,6 +28,9 @@ from convlens import demo, filterdb  # noqa: E402
 from convlens.demo.network import ResidualBlock  # noqa: E402
 
 TITLE = "small networks trained by the convlens project, not a sample of the world"
+START = 0.2
+"""What initial kernels are multiplied by."""
+
 SUMMARY = ROOT / "convlens" / "filterdb" / "summary.npz"
 
 
@@ -112,7 +115,7 @@ TASKS = {
 }
 
 RECIPES = (
-    *(Recipe("digits", w, s, l1) for w in (6, 8, 12) for l1 in (0.0, 3e-4) for s in (0, 1)),
+    *(Recipe("digits", w, s, l1) for w in (6, 8, 12) for l1 in (0.0, 1e-3) for s in (0, 1)),
     *(Recipe("parity", 8, seed) for seed in (0, 1)),
     *(Recipe("rotation", width, seed) for width in (6, 10) for seed in (0, 1)),
     *(Recipe("denoising", width, seed) for width, seed in ((6, 0), (8, 0), (8, 1))),
@@ -162,6 +165,9 @@ def _fit(
     steps: int | None,
 ) -> None:
     kernels = [m.weight for m in model.modules() if isinstance(m, nn.Conv2d)]
+    with torch.no_grad():  # normalised after: small, what is learned soon outweighs the start
+        for weight in kernels:
+            weight.mul_(START)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, 0.9, weight_decay=5e-4, nesterov=True)
     total = recipe.epochs * -(-len(images) // 64)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=total, pct_start=0.2)

@@ -98,9 +98,8 @@ def extremes_of(rows: Rows, basis: Floats, mean: Floats, device: str) -> tuple[f
     for columns, inverse, _ in _blocks(rows, device):
         if columns.shape[1]:
             found = (project @ columns).mul_(inverse)
-            lows, highs = torch.aminmax(found, dim=1)
-            low = min(low, float((lows + shift[:, 0]).min()))
-            high = max(high, float((highs + shift[:, 0]).max()))
+            low = min(low, float((found.amin(1) + shift[:, 0]).min()))
+            high = max(high, float((found.amax(1) + shift[:, 0]).max()))
     return low, high
 
 
@@ -140,10 +139,11 @@ def count_bins(
     for columns, inverse, _ in _blocks(rows, device):
         if not columns.shape[1]:
             continue
-        places = (project @ columns).mul_(inverse).add_(shift).floor_().clamp_(0, bins - 1)
+        places = (project @ columns).mul_(inverse).add_(shift).clamp_(0, bins - 0.5)
         index = torch.empty((pairs + odd, columns.shape[1]), dtype=torch.int32, device=device)
-        both = places[0 : 2 * pairs : 2].mul_(bins).add_(places[1 : 2 * pairs : 2]).add_(start)
-        index[:pairs] = both
+        # As integers they are cut off, which is the floor of the second of each pair too.
+        first = places[0 : 2 * pairs : 2].floor_().mul_(bins).add_(start)
+        index[:pairs] = first.add_(places[1 : 2 * pairs : 2])
         if odd:
             index[pairs] = places[-1].add_(pairs * size)
         total += torch.bincount(index.view(-1), minlength=len(total))

@@ -39,6 +39,16 @@ def check_client(client: object) -> object:
     return client
 
 
+def _on_worker(source: Source, kernel: Kernel, pieces: tuple[Piece, ...], device: str) -> Measured:
+    """Measure one chunk with one thread of torch: dask has as many workers as are wanted."""
+    import torch
+
+    from convlens.filterdb.scan import measure_chunk
+
+    torch.set_num_threads(1)
+    return measure_chunk(source, kernel, pieces, device)
+
+
 def measure_on_cluster(
     client: Any,
     source: Source,
@@ -52,8 +62,6 @@ def measure_on_cluster(
     whose worker dies is given to another; dask does that, and since chunks are joined in order,
     the result is the same.
     """
-    from convlens.filterdb.scan import measure_chunk
-
     shared = client.scatter(kernel, broadcast=True, hash=False)
     threads = sum(client.nthreads().values()) or 1
     waiting = iter(chunks)
@@ -64,7 +72,7 @@ def measure_on_cluster(
         if pieces is not None:
             ahead.append(
                 client.submit(
-                    measure_chunk, source, shared, pieces, device, pure=False, retries=_RETRIES
+                    _on_worker, source, shared, pieces, device, pure=False, retries=_RETRIES
                 )
             )
 

@@ -131,7 +131,7 @@ def _exported(
     with locked(path), _explained(path, sources) as told:
         writer = Writer(path, kernel, existing)
         for name, source in sources.items():
-            yield Tick(f"export {name}", done, len(sources))
+            yield Tick("export", done, len(sources))
             made = source() if is_maker(source) else source
             try:
                 found = extract(made, inputs, forward)

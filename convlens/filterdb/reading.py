@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -54,7 +56,10 @@ class Source:
     taps: int
 
     def read(self, pieces: tuple[Piece, ...]) -> Iterator[tuple[int, Rows]]:
-        """Give each piece's slot and filters, (n, taps); neighbours are read together."""
+        """Give each piece's slot and filters, (n, taps); neighbours are read together.
+
+        The filters are there until the next are asked for.
+        """
         for run in _runs(pieces):
             rows = self._rows(run[0].start, run[-1].stop)
             for piece in run:
@@ -63,7 +68,10 @@ class Source:
     def _rows(self, start: int, stop: int) -> Rows:
         node = _opened(self.path, self.dataset)
         try:
-            found: Rows = node[start:stop]
+            # The same memory again: to be given new pages takes as long as to be read into.
+            found = _memory((stop - start, *node.shape[1:]), node.dtype)
+            if stop > start:
+                node.read_direct(found, np.s_[start:stop])
         except OSError as error:
             raise FilterDBError(
                 f"Filters {start:,} to {stop:,} of {self.path!r} cannot be read ({error}): the "
@@ -76,21 +84,34 @@ _open = threading.local()
 
 
 def _opened(path: str, dataset: str) -> Any:
-    """Keep the file that this thread has read last open, since opening costs as much as a chunk."""
+    """Keep the file that this thread has read last open, since opening costs as much as a chunk.
+
+    Not beyond a change of it: HDF5 would go on with what it knew of the file before.
+    """
     import h5py
 
-    if getattr(_open, "path", None) != path or not _open.file:
+    stat = os.stat(path)  # noqa: PTH116 - for every chunk
+    state = (path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    if getattr(_open, "state", None) != state or not _open.file:
         close_files()
-        _open.file, _open.path = h5py.File(path, "r"), path
+        _open.file, _open.state = h5py.File(path, "r"), state
     return _open.file[dataset]
 
 
+def _memory(shape: tuple[int, ...], dtype: Any) -> Rows:
+    size = math.prod(shape)
+    known = cast(Any, getattr(_open, "memory", None))
+    if known is None or known.dtype != dtype or known.size < size:
+        known = _open.memory = np.empty(size, dtype)
+    return known[:size].reshape(shape)
+
+
 def close_files() -> None:
-    """Close what this thread has open."""
+    """Close what this thread has open, and let go of its memory."""
     file = cast(Any, getattr(_open, "file", None))
     if file is not None:
         file.close()
-    _open.file = _open.path = None
+    _open.file = _open.state = _open.memory = None
 
 
 def _runs(pieces: tuple[Piece, ...]) -> Iterator[list[Piece]]:

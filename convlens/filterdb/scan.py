@@ -21,7 +21,7 @@ from convlens.errors import ArgumentError
 from convlens.filterdb.checkpoint import Checkpoint
 from convlens.filterdb.job import Tick
 from convlens.filterdb.kernels import Kernel, State
-from convlens.filterdb.reading import Piece, Source, close_files
+from convlens.filterdb.reading import Piece, Source
 
 __all__ = ["Running", "check_device", "measure_chunk", "scan"]
 
@@ -129,13 +129,6 @@ def _measured(
         from convlens.filterdb.cluster import measure_on_cluster
 
         yield from measure_on_cluster(running.client, source, kernel, chunks, running.device)
-        return
-    if running.threads == 1 or len(chunks) == 1:
-        try:
-            for pieces in chunks:
-                yield measure_chunk(source, kernel, pieces, running.device)
-        finally:
-            close_files()
         return
     yield from _in_threads(
         lambda pieces: measure_chunk(source, kernel, pieces, running.device),

@@ -14,7 +14,7 @@ from convlens.errors import ArgumentError, nearest
 from convlens.filterdb import grouping
 from convlens.filterdb.layout import INDEX
 from convlens.filterdb.part import Part
-from convlens.filterdb.reading import chunks_of
+from convlens.filterdb.reading import chunks_of, close_files
 from convlens.filterdb.scan import Running
 
 if TYPE_CHECKING:
@@ -98,10 +98,13 @@ class Selection:
             )
         start, stop = self._part.layout.spans[layer].tolist()
         chunks = chunks_of(np.array([[start, stop]]), [0], max(1, stop - start))
-        parts = [rows for chunk in chunks for _, rows in self._part.source.read(chunk)]
-        taps = (0, self.kernel[0] * self.kernel[1])
-        found = np.concatenate(parts) if parts else np.empty(taps, self._part.layout.dtype)
-        return found.reshape(-1, *self.kernel)
+        none: npt.NDArray[Any] = np.empty((0, self._part.taps), self._part.layout.dtype)
+        source = self._part.source
+        try:
+            parts: list[Any] = [rows.copy() for chunk in chunks for _, rows in source.read(chunk)]
+        finally:
+            close_files()
+        return np.concatenate([none, *parts]).reshape(-1, *self.kernel)
 
     # Parts of it --------------------------------------------------------------------------------
 

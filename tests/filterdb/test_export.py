@@ -301,3 +301,15 @@ def test_stopped_between_two_models(tmp_path: Path) -> None:
     assert filterdb.open(path).models["Name"].tolist() == ["one"]
     assert filterdb.export(models, path).models["Name"].tolist() == ["one", "two"]
     assert not (tmp_path / "a.h5.lock").exists()
+
+
+def test_what_was_read_before_another_process_added_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    db = filterdb.export({"one": CifarResNet(1)}, path)
+    db.read(0)
+    root = str(Path(__file__).parents[2])
+    code = KILLED.format(root=root, path=str(path)).replace("range(400)", "range(1)")
+    subprocess.run([sys.executable, "-c", code], check=True)
+    again = filterdb.open(path)
+    assert again.models["Name"].tolist() == ["one", "net 0"]
+    assert again.pca().n == 2 * db.n
