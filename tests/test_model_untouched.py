@@ -138,9 +138,7 @@ ANALYSES = {
     "quantize": Analysis(lambda m, x, **k: cl.compression.quantize(m, x[:4], **k), {"bits": 1}),
     "imp": Analysis(
         lambda m, x, **k: list(
-            cl.compression.imp(
-                m, lambda net: net(x), amount=0.5, layers="first", **({"rounds": 1} | k)
-            )
+            cl.compression.imp(m, lambda net: net(x), k.pop("rounds", 1), 0.5, layers="first", **k)
         ),
         {"rounds": -1},
         {"progress": never},
