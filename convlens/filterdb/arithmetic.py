@@ -6,7 +6,6 @@ processor's cache. Filters with a NaN or an infinity are counted and left out.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -193,9 +192,7 @@ def _projection(basis: Floats, mean: Floats, device: str) -> tuple[Tensor, Tenso
 
 def _blocks(rows: Rows, device: str) -> Iterator[tuple[Tensor, Tensor, int]]:
     """Give columns in float64 (taps, n), 1 / max |f| of each, and how many were left out."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        whole = torch.from_numpy(rows)
+    whole = torch.from_numpy(rows if rows.flags.writeable else rows.copy())
     step = _BLOCK if device == "cpu" else max(1, len(rows))
     for start in range(0, len(rows), step):
         part = whole[start : start + step]
