@@ -35,7 +35,7 @@ def test_each_error_is_caught_as_ours_and_as_the_builtin_it_stands_for(kind, bui
 
 def test_every_error_of_the_module_is_of_the_family():
     kinds = [v for v in vars(errors).values() if isinstance(v, type) and issubclass(v, Exception)]
-    assert len(kinds) == 7
+    assert len(kinds) == 9
     assert all(issubclass(kind, ConvlensError) for kind in kinds)
 
 

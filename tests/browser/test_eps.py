@@ -42,7 +42,10 @@ def test_figures_follow_slider_while_kernel_is_not_asked(notebook: Notebook) -> 
         assert np.abs(lens.chart_pixels() - chart).max() > 30, "the bars did not follow"
 
     eventually(notebook.page, moved)
-    assert notebook.messages() == [], "the kernel was asked during the drag"
+    # a second hello comes a second after the first, whatever is dragged
+    sent = [message["content"]["kind"] for message in notebook.messages()]
+    asked = [kind for kind in sent if kind != "hello"]
+    assert asked == [], "the kernel was asked during the drag"
 
     mouse.up()
     notebook.page.wait_for_function("() => window.sentToKernel.length > 0")
