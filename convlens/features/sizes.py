@@ -94,17 +94,18 @@ def _colours(tap: Tap) -> int:
 
 
 def _found(tap: Tap, channels: int) -> int:
-    """Try usual sizes; of several that run, choose by how much the model shrinks them."""
-    runs = [size for size in _TRIED if _stride(tap, channels, size) is not None]
-    if not runs:
-        raise ArgumentError(
-            f"No usual size of input runs through this {kind_of(tap.model)} (of {channels} "
-            f"channel{'s' * (channels != 1)}; tried "
-            f"{', '.join(str(size) for size in sorted(_TRIED))} pixels): pass size=, or inputs=."
-        )
-    if 224 in runs and (runs == [224] or (_stride(tap, channels, _PROBE) or _LARGE) >= _LARGE):
+    """Return the first usual size that runs, or 224 where the model shrinks its inputs much."""
+    shrinks = (_stride(tap, channels, _PROBE) or _LARGE) >= _LARGE
+    if shrinks and _stride(tap, channels, 224) is not None:
         return 224
-    return runs[0]
+    for size in _TRIED:
+        if _stride(tap, channels, size) is not None:
+            return size
+    raise ArgumentError(
+        f"No usual size of input runs through this {kind_of(tap.model)} (of {channels} "
+        f"channel{'s' * (channels != 1)}; tried "
+        f"{', '.join(str(size) for size in sorted(_TRIED))} pixels): pass size=, or inputs=."
+    )
 
 
 def _stride(tap: Tap, channels: int, size: int) -> float | None:
