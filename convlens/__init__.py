@@ -1,4 +1,4 @@
-"""Look inside a CNN in a notebook: filter quality, galleries and similarity, by clicking.
+"""Look inside a CNN in a notebook: quality, saliency, features and similarity, by clicking.
 
 The names below are loaded when they are first used, so that importing the package costs nothing
 and a script that only measures never loads the widget.
