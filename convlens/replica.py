@@ -15,8 +15,8 @@ __all__ = ["duplicate", "replica"]
 def replica(model: nn.Module) -> nn.Module:
     """Copy a model's modules and buffers, and share its parameters.
 
-    A forward pass for the Lens puts modules into eval mode and hooks into them. On a replica a
-    training loop in the notebook, on another thread, notices nothing of that.
+    Modes, hooks and buffers of the replica are its own. Values and gradients are not: where another
+    thread may train the original meanwhile, `duplicate` it.
 
     Parameters
     ----------

@@ -220,11 +220,11 @@ def test_nothing_keeps_the_model_alive():
 
 
 def test_on_a_thread_while_the_owner_trains_the_original():
-    """As the Lens does it: on a replica, which shares the parameters."""
-    from convlens.replica import replica
+    """As the Lens does it: on a copy with weights of its own."""
+    from convlens.replica import duplicate
 
     model, x = make("resnet")
-    copied = replica(model)
+    copied = duplicate(model)
     model.train()
     wanted = cl.attribute(copied, x, 1, "guided_backprop").values
     maps = []
