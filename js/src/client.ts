@@ -3,7 +3,6 @@
 import { type ReadonlySignal, signal } from "@preact/signals";
 import {
   type Arrays,
-  decodeArrays,
   type Headers,
   type Incoming,
   isIncoming,
@@ -12,6 +11,7 @@ import {
   type Progress,
 } from "./protocol";
 import type { Transport } from "./transport";
+import { decodeArrays } from "./wire/arrays";
 
 export interface Reply<K extends Kind> {
   header: Headers[K];

@@ -5,7 +5,6 @@ import { Asking } from "./asking";
 import { LayerCache, type Problem, toProblem } from "./cache";
 import { Cancelled, type Client, Superseded } from "./client";
 import type {
-  Beside,
   Headers,
   KernelTraits,
   Parameter,
@@ -15,6 +14,7 @@ import type {
   Traits,
 } from "./protocol";
 import type { Signals } from "./state";
+import type { Beside } from "./wire/features";
 import type { Method } from "./wire/saliency";
 
 export type Asked = Params["saliency"];

@@ -12,20 +12,9 @@ import {
 import { Asking, nameOf } from "./asking";
 import type { Problem } from "./cache";
 import type { Client } from "./client";
-import type {
-  Arrays,
-  Beside,
-  Excited,
-  Extent,
-  FeatureAsked,
-  Fired,
-  Headers,
-  KernelTraits,
-  Params,
-  Synthesised,
-  Traits,
-} from "./protocol";
+import type { Arrays, Headers, KernelTraits, Params, Traits } from "./protocol";
 import type { Signals } from "./state";
+import type { Beside, Excited, Extent, FeatureAsked, Fired, Synthesised } from "./wire/features";
 
 export interface Feature extends Omit<Headers["features"], "sides"> {
   sides: (Synthesised & { picture: Uint8Array; curve: Float32Array })[];

@@ -1,5 +1,6 @@
 // The wire between front end and kernel: mirrors convlens/widget/protocol.py, and both are held to
 // tests/fixtures/protocol.json.
+import type { Beside, Excited, Extent, FeatureAsked, Fired, Synthesised } from "./wire/features";
 import type { InputHeaders, InputParams, InputReplies } from "./wire/inputs";
 import {
   SALIENCY_KINDS,
@@ -8,15 +9,6 @@ import {
   type SaliencyParams,
   type SaliencyReplies,
 } from "./wire/saliency";
-
-export type Scalar = Float32Array | Uint8Array | Uint16Array | Uint32Array | Int32Array;
-export type Dtype = "float32" | "uint8" | "uint16" | "uint32" | "int32";
-
-export interface ArraySpec {
-  name: string;
-  dtype: Dtype;
-  shape: number[];
-}
 
 /** One layer as `_structure` lists it: known before anything is measured. */
 export interface LayerInfo {
@@ -176,57 +168,6 @@ export interface Params extends InputParams, SaliencyParams {
   activations: { layer: string; channel: number; input: number };
   compared: Params["similarity"];
   refresh: Record<string, never>;
-}
-
-/** How features are synthesised; 0 steps, or a size of 0: what suits. */
-export interface FeatureAsked {
-  layer: string;
-  steps: number;
-  seed: number;
-  size: number;
-}
-
-/** The model, or what stands beside it. */
-export type Beside = "model" | "reference";
-
-/** Height, width and colours (1 or 3) of pictures. */
-export type Extent = [height: number, width: number, colors: number];
-
-/** What one of the models has to show; `reason`: why it has nothing, or null. */
-export interface Shown {
-  side: Beside;
-  title: string;
-  reason: string | null;
-}
-
-export interface Synthesised extends Shown {
-  /** Of the picture. */
-  extent: Extent;
-  /** What the channel makes of it. */
-  value: number | null;
-  /** False where nothing makes it fire; null while that is not known. */
-  fires: boolean | null;
-  /** Why it shows nothing: "never fires: ...". */
-  why: string | null;
-}
-
-export interface Excited extends Shown {
-  /** The strongest first. */
-  items: Exciting[];
-  /** Of the pictures. */
-  extent: Extent;
-}
-
-export interface Exciting {
-  index: number;
-  value: number;
-  /** What the channel sees, as shares of the picture: top, left, bottom, right. */
-  box: [number, number, number, number];
-}
-
-export interface Fired extends Shown {
-  /** Height and width of the map. */
-  extent: [height: number, width: number];
 }
 
 export interface Headers extends InputHeaders, SaliencyHeaders {
@@ -443,53 +384,4 @@ export function isIncoming(message: unknown): message is Incoming {
     typeof header === "object" &&
     header !== null
   );
-}
-
-const CONSTRUCTORS = {
-  float32: Float32Array,
-  uint8: Uint8Array,
-  uint16: Uint16Array,
-  uint32: Uint32Array,
-  int32: Int32Array,
-} as const;
-
-/**
- * Typed arrays from the buffers of a reply. A host hands over a DataView, an ArrayBuffer or a
- * Uint8Array, often a window into something larger at an odd offset, so the window is honoured and
- * bytes are copied only where the offset is not a multiple of the element size.
- */
-export function decodeArrays(header: Record<string, unknown>, buffers: readonly unknown[]) {
-  const specs = (header.arrays ?? []) as ArraySpec[];
-  if (specs.length !== buffers.length) {
-    throw new Error(`the reply lists ${specs.length} arrays and brings ${buffers.length} buffers`);
-  }
-  const arrays: Record<string, Scalar> = {};
-  specs.forEach(({ name, dtype, shape }, index) => {
-    const Type = CONSTRUCTORS[dtype];
-    if (!Type) throw new Error(`array "${name}" has the unknown dtype "${dtype}"`);
-    const { buffer, offset, bytes } = span(buffers[index]);
-    const count = shape.reduce((product, side) => product * side, 1);
-    if (bytes !== count * Type.BYTES_PER_ELEMENT) {
-      const expected = count * Type.BYTES_PER_ELEMENT;
-      throw new Error(`array "${name}" should take ${expected} bytes and brings ${bytes}`);
-    }
-    arrays[name] =
-      offset % Type.BYTES_PER_ELEMENT === 0
-        ? new Type(buffer, offset, count)
-        : new Type(buffer.slice(offset, offset + bytes));
-  });
-  return arrays;
-}
-
-function span(part: unknown): { buffer: ArrayBuffer; offset: number; bytes: number } {
-  if (ArrayBuffer.isView(part)) {
-    const buffer = part.buffer as ArrayBuffer;
-    return { buffer, offset: part.byteOffset, bytes: part.byteLength };
-  }
-  // Not instanceof: a buffer may come from another frame (Colab, VS Code), with its own ArrayBuffer.
-  if (Object.prototype.toString.call(part) === "[object ArrayBuffer]") {
-    const buffer = part as ArrayBuffer;
-    return { buffer, offset: 0, bytes: buffer.byteLength };
-  }
-  throw new Error("a buffer of the reply is neither an ArrayBuffer nor a view of one");
 }

@@ -7,8 +7,8 @@ import {
   RequestError,
   Superseded,
 } from "../src/client";
-import { decodeArrays } from "../src/protocol";
 import { widgetTransport } from "../src/transport";
+import { decodeArrays } from "../src/wire/arrays";
 import { FakeModel, layer } from "./fake";
 
 let model: FakeModel;

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import fixture from "../../tests/fixtures/protocol.json";
-import { decodeArrays, isIncoming, KINDS } from "../src/protocol";
+import { isIncoming, KINDS } from "../src/protocol";
 import { VIEWS } from "../src/views";
+import { decodeArrays } from "../src/wire/arrays";
 
 const bytes = (hex: string) =>
   Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));

@@ -1,6 +1,6 @@
 // Pictures that came as bytes, and maps that came as numbers, as a canvas takes them.
 import { diverging, STEPS, stepOf } from "../colormap";
-import type { Extent } from "../protocol";
+import type { Extent } from "../wire/features";
 
 /** Picture number `index` of those that lie one behind the other: (height, width, 1 or 3). */
 export function imageOf(bytes: Uint8Array, extent: Extent, index = 0): ImageData | null {

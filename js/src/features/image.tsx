@@ -1,8 +1,8 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Problem } from "../cache";
 import { type Box, CRISP, imageOf, partOf } from "../draw/pixels";
-import type { Extent } from "../protocol";
 import type { ViewProps } from "../state";
+import type { Extent } from "../wire/features";
 
 interface Props {
   bytes: Uint8Array;

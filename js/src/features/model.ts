@@ -1,6 +1,6 @@
 // What is looked at in the Features view, and how; it lasts as long as the view is open.
 import { signal } from "@preact/signals";
-import type { Beside } from "../protocol";
+import type { Beside } from "../wire/features";
 
 export class FeaturesModel {
   /** The inputs that excite it are shown whole, not what the channel sees of them. */

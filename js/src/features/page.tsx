@@ -2,9 +2,9 @@ import { useComputed } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { count } from "../format";
 import { ProblemNotice } from "../notices";
-import type { Beside } from "../protocol";
 import { Segments } from "../segments";
 import type { ViewProps } from "../state";
+import type { Beside } from "../wire/features";
 import { Pixels } from "./image";
 import { classOf, level, outputName } from "./words";
 

@@ -1,8 +1,9 @@
 // The three answers in words.
 import { count, figure } from "../format";
 import type { Excitement, Feature } from "../maximising";
-import type { LayerInfo, Synthesised } from "../protocol";
+import type { LayerInfo } from "../protocol";
 import type { Store } from "../state";
+import type { Synthesised } from "../wire/features";
 
 /** "step 40 of 128", "after 128 steps". */
 export function stepsInWords({ done, total, length, finished }: Feature): string {

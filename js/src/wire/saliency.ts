@@ -1,5 +1,6 @@
 // What is said of attributions: which methods there are, their maps, and how these agree.
-import type { Beside, Parameter } from "../protocol";
+import type { Parameter } from "../protocol";
+import type { Beside } from "../wire/features";
 
 export interface SaliencyParams {
   /** Which methods can be had of the models, about this layer. */
