@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
 from convlens.errors import ArgumentError, nearest
 from convlens.similarity import MEASURES, Comparison, Similarity, compare
-from convlens.widget.answers import Answer, Arrays, Steps
+from convlens.widget.analysis import Progress
+from convlens.widget.answers import Answer, Steps
 from convlens.widget.protocol import LAYER_SETS
 from convlens.widget.snapshots import Snapshots
 from convlens.widget.sources import Sources
-
-Progress = Callable[[dict[str, Any], Arrays], None]
 
 
 @dataclass
 class Comparing:
     """The comparisons made so far, each kept so that it can be resumed."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("similarity", "compared")
 
     sources: Sources
     snapshots: Snapshots
@@ -29,7 +30,14 @@ class Comparing:
         default_factory=dict[tuple[str, str], Comparison]
     )
 
-    def answer(self, params: Mapping[str, Any], progress: Progress) -> Steps:
+    def answer(self, kind: str, params: Mapping[str, Any], progress: Progress) -> Steps:
+        """Answer a request of one of `kinds`."""
+        if kind == "compared":
+            yield
+            return self._recall(params)
+        return (yield from self._compare(params, progress))
+
+    def _compare(self, params: Mapping[str, Any], progress: Progress) -> Steps:
         """Run a comparison to its end, one batch a step, from where it was stopped."""
         comparison = self._comparison(params)
         name = params["comparison"]
@@ -44,10 +52,10 @@ class Comparing:
             yield
         return _reply(comparison, params)
 
-    def result(
-        self, comparison: str, layer_set: str, measure: str, settings: Mapping[str, Any]
-    ) -> Similarity:
-        """Give what was computed last for these, or compute it now."""
+    def result(self, chosen: Any) -> Similarity:
+        """Give what was computed last for what is chosen in a Lens, or compute it now."""
+        comparison, layer_set = chosen.comparison, chosen.layer_set
+        measure, settings = chosen.measure, chosen.measure_settings
         self._check(comparison, layer_set)
         known = self._known(comparison, layer_set, measure, settings)
         if known is not None:
@@ -56,7 +64,7 @@ class Comparing:
         arguments = sources.arguments(comparison, sources.model, sources.reference)
         return compare(**arguments, measure=measure, layers=layer_set, **settings)
 
-    def recall(self, params: Mapping[str, Any]) -> Answer:
+    def _recall(self, params: Mapping[str, Any]) -> Answer:
         """Give what was computed so far for a request, without computing anything."""
         name, layer_set, measure = params["comparison"], params["layer_set"], params["measure"]
         known = self._known(name, layer_set, measure, _settings(params["settings"]))
@@ -65,8 +73,12 @@ class Comparing:
         header, arrays = _reply(known, params)
         return {"found": True, **header}, arrays
 
-    def answers(self) -> Iterator[tuple[dict[str, Any], Answer]]:
-        """Give each comparison kept: what asks for it, and its answer."""
+    def forget(self) -> None:
+        """Forget what was computed: the weights have changed."""
+        self.kept.clear()
+
+    def answers(self) -> Iterator[tuple[str, dict[str, Any], Answer]]:
+        """Give each comparison kept: its kind, what asks for it, and its answer."""
         for (name, layer_set), comparison in self.kept.items():
             params = {
                 "measure": comparison.measure.name,
@@ -76,7 +88,7 @@ class Comparing:
                     changed_settings(comparison.measure.name, comparison.parameters)
                 ),
             }
-            yield params, _reply(comparison, params)
+            yield "similarity", params, _reply(comparison, params)
 
     def _known(
         self, comparison: str, layer_set: str, measure: str, settings: Mapping[str, Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,14 +13,14 @@ from torch import Tensor
 
 from convlens.features import Search, activation_maps
 from convlens.similarity.batches import part
-from convlens.widget.answers import Answer, Arrays, Steps
+from convlens.widget.analysis import Progress
+from convlens.widget.answers import Answer, Steps
 from convlens.widget.beside import Beside, smaller
 from convlens.widget.held import Holding, arguments
 from convlens.widget.pixels import as_pixels
 
 __all__ = ["Exciting"]
 
-Progress = Callable[[dict[str, Any], Arrays], None]
 
 _REPORT_EVERY = 0.12
 _TOGETHER_BYTES = 256 * 2**20

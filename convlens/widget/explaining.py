@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from torch import nn
@@ -24,19 +24,18 @@ from convlens.saliency import (
     warm_up,
 )
 from convlens.saliency.baselines import KINDS as BASELINES
-from convlens.widget.answers import Answer, Arrays, Steps
+from convlens.widget.analysis import Progress
+from convlens.widget.answers import Answer, Steps
 from convlens.widget.pixels import SCALES
 from convlens.widget.strip import Strip
 
-__all__ = ["SALIENCY_KINDS", "TARGETS", "Explaining", "changed", "describe_saliency"]
+__all__ = ["TARGETS", "Explaining", "changed", "describe_saliency"]
 
-SALIENCY_KINDS = ("preflight", "saliency", "agreement", "sanity")
 """The requests that are answered here."""
 
 TARGETS = ("predicted", "label", "channel")
 """What is explained, where it is no class by its index."""
 
-Progress = Callable[[dict[str, Any], Arrays], None]
 
 # Passes of one input: where there are no more, to look after the model at each step costs more.
 _AT_ONCE = 4
@@ -115,13 +114,15 @@ class Explaining:
         The inputs.
     """
 
+    kinds: ClassVar[tuple[str, ...]] = ("preflight", "saliency", "agreement", "sanity")
+
     strip: Strip
     kept: dict[Asked, _Kept] = field(default_factory=dict[Asked, _Kept])
     _warm: bool = False
     _replies: dict[tuple[str, str], Answer] = field(default_factory=dict[tuple[str, str], Answer])
 
     def answer(self, kind: str, params: Mapping[str, Any], progress: Progress) -> Steps:
-        """Answer a request of one of `SALIENCY_KINDS`."""
+        """Answer a request of one of `kinds`."""
         answers = {
             "preflight": self._preflight,
             "saliency": self._saliency,

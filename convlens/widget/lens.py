@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +17,19 @@ from convlens.quality import Quality, measure_quality
 from convlens.saliency import Saliency
 from convlens.similarity import Similarity
 from convlens.widget import answers
+from convlens.widget.analysis import Analysis
 from convlens.widget.bundle import bundle, module
 from convlens.widget.code import name_in_notebook
 from convlens.widget.comparing import Comparing
 from convlens.widget.encoding import encode
-from convlens.widget.explaining import SALIENCY_KINDS, Explaining
+from convlens.widget.explaining import Explaining
 from convlens.widget.following import Following
 from convlens.widget.jobs import Worker, model_lock
-from convlens.widget.maximising import FEATURE_KINDS, Maximising
+from convlens.widget.maximising import Maximising
 from convlens.widget.protocol import Request
 from convlens.widget.selection import SELECTION, ArgumentError, ClosedLensError
 from convlens.widget.sources import Sources, check_classes, check_labels, titles_of
-from convlens.widget.strip import INPUT_KINDS, Strip
+from convlens.widget.strip import Strip
 from convlens.widget.structure import describe, in_known_order
 from convlens.widget.watch import fingerprint
 
@@ -154,9 +154,12 @@ fit : optional
         sources = Sources(model, inputs, reference, reference_inputs, forward, inputs_from, titles)
         sources.labels, sources.classes = check_labels(labels, inputs), check_classes(classes)
         self._strip = Strip(sources)
-        self._comparing = Comparing(sources, self._strip.snapshots)
         self._explaining = Explaining(self._strip)
-        self._maximising = Maximising(sources, self._strip)
+        self._analyses: dict[str, Analysis] = {
+            "saliency": self._explaining,
+            "features": Maximising(sources, self._strip),
+            "similarity": Comparing(sources, self._strip.snapshots),
+        }
         if blocking is None:
             blocking = "google.colab" in sys.modules
         self._worker = Worker("convlens", self._notice_changes, blocking=blocking)
@@ -164,7 +167,7 @@ fit : optional
         super().__init__(
             **{
                 "layer": _first(self._measured.layers),
-                "comparison": (self._comparing.sources.comparisons or ("self",))[-1],
+                "comparison": (sources.comparisons or ("self",))[-1],
                 **{name: value for name, value in selection.items() if value is not None},
             },
             _structure=self._described(),
@@ -204,23 +207,9 @@ fit : optional
         """
         model = self._open()
         with model_lock(model):
-            if self.view == "similarity":
-                return self._comparing.result(
-                    self.comparison, self.layer_set, self.measure, self.measure_settings
-                )
-            if self.view == "saliency":
-                return self._explaining.result(self)
-            if self.view == "features":
+            if self.view in self._analyses:
                 self._strip.mean, self._strip.std = self.mean, self.std
-                return self._maximising.result(
-                    {
-                        "layer": self.layer,
-                        "channel": self.channel,
-                        "steps": self.feature_steps or 0,
-                        "seed": self.feature_seed,
-                        "size": self.feature_size or 0,
-                    }
-                )
+                return self._analyses[self.view].result(self)
             if self.view == "filters":
                 return read_filters(model, self.layer, inputs=self._inputs, forward=self._forward)
             return measure_quality(model, eps=self.eps, inputs=self._inputs, forward=self._forward)
@@ -260,7 +249,7 @@ fit : optional
         self.set_trait("closed", True)
         self._keep_layout()
         self._model = self._inputs = self._forward = self._recorder = None
-        del self._measured, self._comparing, self._strip, self._explaining, self._maximising
+        del self._measured, self._strip, self._explaining, self._analyses
 
     def __repr__(self) -> str:
         if self._model is None:
@@ -280,24 +269,10 @@ fit : optional
         if request.kind == "quality":
             header, arrays = yield from self._quality(request, measured)
             return {**header, "revision": revision}, arrays
-        if request.kind == "similarity":
-            answer = partial(self._comparing.answer, request.params)
-            return (yield from self._streamed(request, answer))
-        if request.kind == "compared":
-            yield
-            header, arrays = self._comparing.recall(request.params)
-            return {**header, "revision": revision}, arrays
-        if request.kind in INPUT_KINDS:
-            self._strip.mean, self._strip.std = self.mean, self.std
-            header, arrays = yield from self._strip.answer(request.kind, request.params)
-            return {**header, "revision": revision}, arrays
-        if request.kind in SALIENCY_KINDS:
-            answer = partial(self._explaining.answer, request.kind, request.params)
-            return (yield from self._streamed(request, answer))
+        for analysis in (self._strip, *self._analyses.values()):
+            if request.kind in analysis.kinds:
+                return (yield from self._analysed(request, analysis))
         layer = measured.layers[str(request.params["layer"])]
-        if request.kind in FEATURE_KINDS:
-            answer = partial(self._maximising.answer, request.kind, request.params)
-            return (yield from self._streamed(request, answer))
         if request.kind == "distribution":
             return (yield from answers.distribution(layer))
         page = answers.filters if request.kind == "filters" else answers.cluster
@@ -316,17 +291,15 @@ fit : optional
             self._summary = encode(summary)[0]
         return header, arrays
 
-    def _streamed(
-        self, request: Request, answer: Callable[[Callable[..., None]], answers.Steps]
-    ) -> answers.Steps:
-        """Answer what tells how far it is, with the revision of the weights."""
+    def _analysed(self, request: Request, analysis: Analysis | Strip) -> answers.Steps:
+        """Have an analysis answer, with the revision of the weights."""
 
         def progress(header: dict[str, Any], arrays: answers.Arrays) -> None:
             self._reply(request.id, "progress", {**header, "revision": revision}, arrays)
 
         revision = self.revision
         self._strip.mean, self._strip.std = self.mean, self.std
-        header, arrays = yield from answer(progress)
+        header, arrays = yield from analysis.answer(request.kind, request.params, progress)
         return {**header, "revision": revision}, arrays
 
     def check_input(self, index: int) -> None:
@@ -337,19 +310,14 @@ fit : optional
 
     def computed(self) -> Iterator[tuple[str, dict[str, Any], answers.Answer]]:
         """Give each answer that is kept: the kind of request, its parameters, the answer."""
-        for params, answer in self._comparing.answers():
-            yield "similarity", params, answer
-        explained = {asked.input for asked in self._explaining.kept}
-        yield from self._strip.answers(explained)
-        yield from self._explaining.answers()
-        yield from self._maximising.answers()
+        yield from self._strip.answers({asked.input for asked in self._explaining.kept})
+        for analysis in self._analyses.values():
+            yield from analysis.answers()
 
     def _renew(self, layers: Layers) -> None:
         self._look_at(layers)
-        self._comparing.kept.clear()
-        self._strip.forget()
-        self._explaining.forget()
-        self._maximising.forget()
+        for analysis in (self._strip, *self._analyses.values()):
+            analysis.forget()
         self._structure = self._described()
         self.layer = self.layer if self.layer in layers.keys() else _first(layers)  # noqa: SIM118
         self.set_trait("stale", False)
@@ -360,7 +328,7 @@ fit : optional
         self._measured = answers.Measured(layers)
 
     def _described(self) -> dict[str, Any]:
-        return encode(describe(self._measured.layers, self._comparing.sources, self._names))[0]
+        return encode(describe(self._measured.layers, self._strip.sources, self._names))[0]
 
     def _notice_changes(self) -> None:
         """Tell the front end, once, that training or pruning has gone on."""

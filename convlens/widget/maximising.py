@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,22 +14,20 @@ from torch import Tensor
 
 from convlens.errors import ArgumentError
 from convlens.features import Features, Visualization, visualize_features
-from convlens.widget.answers import Answer, Arrays, Steps
+from convlens.widget.analysis import Progress
+from convlens.widget.answers import Answer, Steps
 from convlens.widget.beside import Beside, smaller
 from convlens.widget.exciting import Exciting
 from convlens.widget.sources import Sources
 from convlens.widget.strip import Strip
 
-__all__ = ["FEATURE_KINDS", "PAGE", "SIZES", "Maximising"]
+__all__ = ["PAGE", "SIZES", "Maximising"]
 
-Progress = Callable[[dict[str, Any], Arrays], None]
 Run = Features | Visualization | str
 """What there is of a channel: all, or as far as it came, or why there is nothing."""
 Key = tuple[Any, ...]
 """Side, layer, steps, seed, size, mean, std; then a channel, or several that climb together."""
 
-FEATURE_KINDS = ("features", "feature_page", "top_inputs", "activations")
-"""The requests that are answered here."""
 
 SIZES = (8, 28, 32, 64, 224)
 """Sides that inputs often have, offered where nothing says it."""
@@ -54,6 +52,8 @@ class Maximising:
         Its inputs, and the colours to show them in.
     """
 
+    kinds: ClassVar[tuple[str, ...]] = ("features", "feature_page", "top_inputs", "activations")
+
     def __init__(self, sources: Sources, strip: Strip) -> None:
         self._sources, self._strip = sources, strip
         self._beside = Beside(sources, strip)
@@ -73,7 +73,7 @@ class Maximising:
             found.clear()
 
     def answer(self, kind: str, params: Mapping[str, Any], progress: Progress) -> Steps:
-        """Answer a request of one of `FEATURE_KINDS`."""
+        """Answer a request of one of `kinds`."""
         age = self._age
         if kind == "features":
             return (yield from self._feature(params, progress))
@@ -127,15 +127,21 @@ class Maximising:
             if tiles:
                 yield "feature_page", params, self._tiled(params, tiles, every, 1.0)
 
-    def result(self, params: Mapping[str, Any]) -> Features:
+    def result(self, chosen: Any) -> Features:
         """Give what was synthesised for a channel, or for all of a layer; compute it now if not.
 
         Parameters
         ----------
-        params
-            As of a request: layer, channel (None for all), steps, seed, size.
+        chosen
+            Has the traits that say what: `layer`, `channel` (None for all), `feature_steps`, ...
         """
-        layer, channel = params["layer"], params["channel"]
+        layer, channel = chosen.layer, chosen.channel
+        params = {
+            "layer": layer,
+            "steps": chosen.feature_steps or 0,
+            "seed": chosen.feature_seed,
+            "size": chosen.feature_size or 0,
+        }
         every = range(self._beside.channels("model", layer)) if channel is None else [channel]
         found: list[Features] = []
         for one in every:

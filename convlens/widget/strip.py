@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from convlens.activations import run, untouched
 from convlens.errors import ArgumentError
 from convlens.similarity.batches import part, tensors
 from convlens.similarity.capture import fitted
+from convlens.widget.analysis import Progress
 from convlens.widget.answers import Answer, Steps
 from convlens.widget.held import Holding, arguments
 from convlens.widget.pixels import Pixels, as_pixels, find_pixels
@@ -23,9 +24,8 @@ from convlens.widget.snapshots import Snapshots
 from convlens.widget.sources import Sources
 from convlens.widget.upload import read_image
 
-__all__ = ["INPUT_KINDS", "Strip"]
+__all__ = ["Strip"]
 
-INPUT_KINDS = ("inputs", "picture", "upload")
 """The requests that a strip answers."""
 
 PAGE = 48
@@ -45,6 +45,8 @@ class Strip:
     mean, std
         As the user gave them; see `find_pixels`.
     """
+
+    kinds: ClassVar[tuple[str, ...]] = ("inputs", "picture", "upload")
 
     sources: Sources
     mean: list[float] | None = None
@@ -69,8 +71,8 @@ class Strip:
 
     # -- answers ---------------------------------------------------------------------------
 
-    def answer(self, kind: str, params: Mapping[str, Any]) -> Steps:
-        """Answer a request of the kind "inputs", "picture" or "upload"."""
+    def answer(self, kind: str, params: Mapping[str, Any], progress: Progress) -> Steps:
+        """Answer a request of one of `kinds`."""
         if kind == "inputs":
             return (yield from self.page(params["start"]))
         if kind == "picture":

@@ -1,0 +1,41 @@
+"""What an analysis of a Lens is: one view's answers, kept and forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Protocol
+
+from convlens.widget.answers import Answer, Arrays, Steps
+
+__all__ = ["Analysis", "Progress"]
+
+Progress = Callable[[dict[str, Any], Arrays], None]
+
+
+class Analysis(Protocol):
+    """What answers some kinds of request, and remembers what it answered."""
+
+    kinds: ClassVar[tuple[str, ...]]
+    """The kinds of request that it answers, of `convlens.widget.protocol.KINDS`."""
+
+    def answer(self, kind: str, params: Mapping[str, Any], progress: Progress) -> Steps:
+        """Answer a request in steps, telling `progress` how far it is."""
+        ...
+
+    def answers(self) -> Iterator[tuple[str, dict[str, Any], Answer]]:
+        """Give each answer that is kept: its kind, what asks for it, and itself."""
+        ...
+
+    def forget(self) -> None:
+        """Forget what was computed: the weights have changed."""
+        ...
+
+    def result(self, chosen: Any) -> Any:
+        """Give what the view shows for what is chosen in a Lens; compute it where it is not kept.
+
+        Parameters
+        ----------
+        chosen
+            Has the traits of the selection: `layer`, `channel`, `method`, ...
+        """
+        ...
