@@ -9,7 +9,7 @@ export function Notices({ store }: ViewProps) {
   const { stale, closed } = store.kernel;
   const problem = store.problem.value;
   const gone = store.client.gone.value;
-  const missing = store.unmeasured.value;
+  const missing = store.measuring.unmeasured.value;
   return (
     <div class="cl-notices">
       {closed.value ? (

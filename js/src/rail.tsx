@@ -42,7 +42,7 @@ export function Rail({ store, open }: RailProps) {
     railGroups({
       layers: store.layers.value,
       // By depth the figures do not matter to the order: nothing to do while the slider moves.
-      rows: order.value === "depth" ? NONE : store.rows.value,
+      rows: order.value === "depth" ? NONE : store.measuring.rows.value,
       query: query.value,
       order: order.value,
       eps: order.value === "sparsity" ? store.traits.eps.value : 0,
@@ -187,7 +187,7 @@ function Option({ store, item, open }: OptionProps) {
   const { layer, label, marks } = item;
   const { key } = layer;
   const selected = useComputed(() => store.traits.layer.value === key).value;
-  const row = useComputed(() => store.rows.value.get(key)).value;
+  const row = useComputed(() => store.measuring.rows.value.get(key)).value;
   const reason = layer.reason ?? row?.reason ?? null;
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the listbox has the keys
@@ -217,7 +217,7 @@ function Option({ store, item, open }: OptionProps) {
 }
 
 function Figures({ store, row }: ViewProps & { row: Row | undefined }) {
-  const max = store.sparsityMax.value;
+  const max = store.measuring.sparsityMax.value;
   const grid = store.kernel._structure.value.eps_grid;
   const { guides } = store.kernel._structure.value;
   const share = useComputed(() => (row ? sparsityAt(row, store.traits.eps.value, grid) : null));

@@ -1,22 +1,12 @@
 // The store: one for each view of the widget. Signals over the traits, what the kernel measured, and
 // what was loaded for the chosen layer. Views read signals and call the few verbs; they never see a
 // message, and nothing here outlives `dispose()`.
-import {
-  batch,
-  computed,
-  effect,
-  type ReadonlySignal,
-  type Signal,
-  signal,
-  untracked,
-} from "@preact/signals";
+import { batch, computed, effect, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import { LayerCache, type Loaded, type Problem, toProblem } from "./cache";
-import { Cancelled, Client } from "./client";
+import { Client } from "./client";
 import { Comparing } from "./comparing";
-import { type Bar, sparsityAxis } from "./draw/bars";
 import type { Colors } from "./draw/colors";
 import type { Picture } from "./draw/picture";
-import { toBar } from "./eps";
 import { Explaining } from "./explaining";
 import { Inputs } from "./inputs";
 import {
@@ -28,7 +18,8 @@ import {
   shownOutputs,
 } from "./load";
 import { Maximising } from "./maximising";
-import type { KernelTraits, LayerInfo, Row, Traits } from "./protocol";
+import { Measuring } from "./measuring";
+import type { KernelTraits, LayerInfo, Traits } from "./protocol";
 import type { Theme } from "./theme";
 import type { Transport, WidgetModel } from "./transport";
 
@@ -74,18 +65,8 @@ export class Store {
   readonly layers: ReadonlySignal<readonly LayerInfo[]>;
   /** The chosen layer; undefined only in a model without layers. */
   readonly layer: ReadonlySignal<LayerInfo | undefined>;
-  /** Measured rows by layer key; streams in, and is complete when `measuring` is false. */
-  readonly rows: ReadonlySignal<ReadonlyMap<string, Row>>;
-  readonly measuring: ReadonlySignal<boolean>;
-  /** Layers that measuring has left out because it was stopped. */
-  readonly unmeasured: ReadonlySignal<number>;
-  /** The row of the chosen layer, once it is measured. */
-  readonly row: ReadonlySignal<Row | undefined>;
-
-  /** The figures of each layer at the eps and in the entropy mode of the moment. */
-  readonly bars: ReadonlySignal<readonly Bar[]>;
-  /** Where the scale of sparsity ends, in the rail as in the chart. */
-  readonly sparsityMax: ReadonlySignal<number>;
+  /** What is measured of each layer: bars and rows. */
+  readonly measuring: Measuring;
 
   /** Histograms of the chosen layer; loaded while the Quality view is shown. */
   readonly distribution: ReadonlySignal<Loaded<Distribution>>;
@@ -101,8 +82,6 @@ export class Store {
   readonly explaining: Explaining;
   /** What the Features view shows. */
   readonly maximising: Maximising;
-  /** The largest weight of the model, of what is measured so far: for scale "model". */
-  readonly modelMax: ReadonlySignal<number>;
 
   /** False when a click cannot reach Python: the kernel is gone, the Lens closed, the page offline. */
   readonly live: ReadonlySignal<boolean>;
@@ -123,9 +102,6 @@ export class Store {
   readonly #model: WidgetModel;
   readonly #toast = signal("");
   #toastTimer: ReturnType<typeof setTimeout> | undefined;
-  readonly #rows: Signal<ReadonlyMap<string, Row>>;
-  readonly #measuring = signal(false);
-  readonly #stopped = signal(false);
   readonly #committedEps: Signal<number>;
   readonly #caches: {
     distribution: LayerCache<Distribution>;
@@ -145,39 +121,26 @@ export class Store {
       this.#committedEps.value = model.get("eps") as number;
     });
 
-    // What was saved with the widget is drawn before the kernel has said anything.
-    const summary = this.kernel._summary.value;
-    this.#rows = signal(byKey("rows" in summary ? summary.rows : []));
     this.layers = computed(() => this.kernel._structure.value.layers);
     this.layer = computed(() =>
       this.layers.value.find((layer) => layer.key === this.traits.layer.value),
     );
     this.toast = this.#toast;
-    this.rows = this.#rows;
-    this.measuring = this.#measuring;
-    this.row = computed(() => this.#rows.value.get(this.traits.layer.value));
-    this.bars = computed(() => {
-      const { eps, entropy } = this.traits;
-      const grid = this.kernel._structure.value.eps_grid;
-      return this.layers.value.map((layer) =>
-        toBar(layer, this.#rows.value.get(layer.key), eps.value, entropy.value, grid),
-      );
-    });
-    this.sparsityMax = computed(() => sparsityAxis(this.bars.value).max);
-    this.modelMax = computed(() => {
-      let max = 0;
-      for (const row of this.#rows.value.values()) max = Math.max(max, row.max_abs ?? 0);
-      return max;
-    });
     this.lost = computed(() => {
       if (this.kernel.closed.value) return "this Lens was closed in Python.";
       return this.client.gone.value ? "the kernel is gone." : "";
     });
     this.live = computed(() => !this.kernel._structure.value.offline && this.lost.value === "");
-    this.unmeasured = computed(() =>
-      this.#stopped.value && this.live.value
-        ? this.layers.value.filter(({ key }) => !this.#rows.value.has(key)).length
-        : 0,
+    this.measuring = new Measuring(
+      this.client,
+      this.traits,
+      this.kernel,
+      this.layers,
+      this.live,
+      this.#committedEps,
+      (problem) => {
+        this.problem.value = problem;
+      },
     );
 
     const client = this.client;
@@ -211,7 +174,6 @@ export class Store {
 
   /** Asks the kernel for what is shown, and for what will be: call when the view is on the page. */
   start(): void {
-    const { revision } = this.kernel;
     // First, so that the kernel can answer the rest while a cell runs.
     if (this.live.value) {
       this.client.request("hello", {}).catch((error) => this.#report(error));
@@ -221,11 +183,7 @@ export class Store {
       this.#stops.push(() => clearTimeout(again));
     }
     this.#stops.push(
-      effect(() => {
-        const eps = this.#committedEps.value;
-        revision.value;
-        if (this.live.value) untracked(() => this.#measure(eps));
-      }),
+      this.measuring.follow(),
       effect(() => this.#load()),
       this.comparing.follow(),
       this.inputs.follow(),
@@ -276,7 +234,7 @@ export class Store {
 
   /** Asks again for what failed or was stopped. */
   retry(what: "quality" | "distribution" | "filters" | "clusters"): void {
-    if (what === "quality") this.#measure(this.#committedEps.value);
+    if (what === "quality") this.measuring.measure();
     else this.#caches[what].retry(this.traits.layer.value, this.kernel.revision.value);
   }
 
@@ -293,29 +251,6 @@ export class Store {
     clearTimeout(this.#toastTimer);
     for (const stop of this.#stops) stop();
     this.client.close();
-  }
-
-  #measure(eps: number): void {
-    this.#measuring.value = true;
-    this.#stopped.value = false;
-    this.client
-      .request("quality", { eps }, ({ rows }) => {
-        if (rows?.length) this.#rows.value = new Map([...this.#rows.peek(), ...byKey(rows)]);
-      })
-      .then(
-        ({ header }) => {
-          batch(() => {
-            this.#rows.value = byKey(header.rows);
-            this.#measuring.value = false;
-          });
-        },
-        (error) => {
-          // A newer measurement took over and will say when it is done.
-          if (toProblem(error)) this.#measuring.value = false;
-          if (error instanceof Cancelled) this.#stopped.value = true;
-          else this.#report(error);
-        },
-      );
   }
 
   /** Loads what the view shows and is not there; runs again when any of it changes. */
@@ -376,8 +311,4 @@ export class Store {
 /** What every view gets. */
 export interface ViewProps {
   store: Store;
-}
-
-function byKey(rows: readonly Row[]): Map<string, Row> {
-  return new Map(rows.map((row) => [row.key, row]));
 }

@@ -81,10 +81,10 @@ export function statusFigures(store: Store): string[] {
   const layer = store.layer.value;
   if (!layer) return [];
   const shape = shapeInWords(layer);
-  const row = store.row.value;
+  const row = store.measuring.row.value;
   const reason = layer.reason ?? row?.reason ?? null;
   if (reason !== null) return [shape, reason, ...layer.notes];
-  if (!row) return [shape, store.measuring.value ? "measuring…" : "not measured"];
+  if (!row) return [shape, store.measuring.running.value ? "measuring…" : "not measured"];
   const grid = store.kernel._structure.value.eps_grid;
   const sparsity = `sparsity ${figure(sparsityAt(row, store.traits.eps.value, grid))}`;
   const texts = [shape, sparsity];

@@ -37,7 +37,7 @@ describe("on opening", () => {
   it("draws a saved summary at once", () => {
     const summary = { eps: 0.01, revision: 0, rows: [row("conv1", { sparsity: 0.5 })] };
     const again = openStore(new FakeModel(LAYERS, { _summary: summary }));
-    expect(again.row.value?.sparsity).toBe(0.5);
+    expect(again.measuring.row.value?.sparsity).toBe(0.5);
     again.dispose();
   });
 
@@ -62,14 +62,18 @@ describe("figures", () => {
     const { id } = model.last("quality");
     const first = [row("conv1", { orthogonality: null })];
     model.reply(id, { done: 1, total: 2, label: "conv1", rows: first }, [], "progress");
-    expect(store.rows.value.size).toBe(1);
-    expect(store.bars.value.map(({ state }) => state)).toEqual(["ready", "loading", "unscored"]);
+    expect(store.measuring.rows.value.size).toBe(1);
+    expect(store.measuring.bars.value.map(({ state }) => state)).toEqual([
+      "ready",
+      "loading",
+      "unscored",
+    ]);
     const all = [row("conv1"), row("layer1.conv1")];
     model.reply(id, { eps: 0.01, revision: 0, rows: all });
     await settle();
-    expect(store.row.value?.orthogonality).toBe(0.88);
-    expect(store.measuring.value).toBe(false);
-    expect(store.modelMax.value).toBe(0.86);
+    expect(store.measuring.row.value?.orthogonality).toBe(0.88);
+    expect(store.measuring.running.value).toBe(false);
+    expect(store.measuring.modelMax.value).toBe(0.86);
   });
 
   it("that fail are told once, and what is drawn stays", async () => {
@@ -77,7 +81,7 @@ describe("figures", () => {
     model.reply(model.last("quality").id, header, [], "error");
     await settle();
     expect(store.problem.value).toEqual(header);
-    expect(store.measuring.value).toBe(false);
+    expect(store.measuring.running.value).toBe(false);
   });
 
   it("are asked again when the weights were read anew, as is what is shown", async () => {
@@ -97,7 +101,7 @@ describe("eps", () => {
     const { id } = model.last("quality");
     model.reply(id, { done: 1, total: 1, label: "", rows: [row("conv1")] }, [], "progress");
     store.preview("eps", 0.1);
-    expect(store.bars.value[0]?.sparsity).toBe(64 / 256);
+    expect(store.measuring.bars.value[0]?.sparsity).toBe(64 / 256);
     expect(model.count("quality")).toBe(1);
     expect(model.saves).toBe(0);
     store.set("eps", 0.1);

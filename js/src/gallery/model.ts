@@ -112,7 +112,9 @@ export class GalleryModel {
     });
 
     const layerReach = computed(() => reachOf(this.weights.value, this.set.value.maxAbs));
-    const modelReach = computed(() => Math.max(store.modelMax.value, this.set.value.maxAbs));
+    const modelReach = computed(() =>
+      Math.max(store.measuring.modelMax.value, this.set.value.maxAbs),
+    );
     this.reach = computed(() => {
       if (traits.scale.value === "filter") return null;
       if (traits.scale.value === "layer") return layerReach.value;

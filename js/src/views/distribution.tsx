@@ -48,7 +48,7 @@ export function DistributionPanel({ store }: ViewProps) {
 }
 
 function peaksInWords(store: Store): string {
-  const row = store.row.value;
+  const row = store.measuring.row.value;
   if (!row) return "Histogram of the largest weight of each filter";
   const grid = store.kernel._structure.value.eps_grid;
   const sparse = sparseCount(row, store.traits.eps.value, grid);
@@ -65,7 +65,7 @@ export function distributionPainters(store: Store) {
   const peaks = (context: CanvasRenderingContext2D, size: Size, colors: Colors) => {
     const { value } = store.distribution.value;
     if (!value) return;
-    const row = store.row.value;
+    const row = store.measuring.row.value;
     const grid = store.kernel._structure.value.eps_grid;
     const sparse = row ? sparseCount(row, store.traits.eps.value, grid) : null;
     const words = sparse === null ? "" : `${count(sparse)} sparse`;

@@ -15,7 +15,7 @@ export function qualityPicture(store: Store, view: HTMLElement): Picture {
   const colors = store.colors.value;
   const data = barsData(store, -1);
   const painters = distributionPainters(store);
-  const row = store.row.value;
+  const row = store.measuring.row.value;
   return {
     width,
     height: CHART + GAP + FOOT,

@@ -90,7 +90,7 @@ export function barsData(store: Store, hovered: number): BarsData {
   const { eps, entropy, layer } = store.traits;
   const mode = entropy.value;
   // Without a kernel to ask, what was pruned stays what it was pruned at.
-  const measured = store.row.value?.eps ?? eps.value;
+  const measured = store.measuring.row.value?.eps ?? eps.value;
   const at = Math.abs(measured - eps.value) > 1e-9 ? ` (eps ${percent(measured)})` : "";
   const titles = {
     normalized: ["Variance entropy, of what random filters have", "Variance entropy, of random"],
@@ -104,7 +104,7 @@ export function barsData(store: Store, hovered: number): BarsData {
   const limit = percent(eps.value);
   const layers = store.layers.value;
   return {
-    bars: store.bars.value,
+    bars: store.measuring.bars.value,
     stages: stages(layers.map(({ key }) => key)),
     selected: layers.findIndex(({ key }) => key === layer.value),
     hovered,
@@ -179,7 +179,7 @@ function Chart({ store }: ViewProps) {
 function layerInWords(store: Store, index: number): string[] {
   const layer = store.layers.value[index];
   if (!layer) return [];
-  const row = store.rows.value.get(layer.key);
+  const row = store.measuring.rows.value.get(layer.key);
   const reason = layer.reason ?? row?.reason ?? null;
   if (reason !== null) return [nameOf(layer), `no score: ${reason}`];
   if (!row) return [nameOf(layer), "not measured yet"];

@@ -14,7 +14,7 @@ interface Props {
 
 /** The layer in plain words. */
 export function VerdictCard({ store, unfolded }: Props) {
-  const row = store.row.value;
+  const row = store.measuring.row.value;
   const layer = store.layer.value;
   if (!row) {
     if (layer && layer.reason !== null) {
@@ -28,7 +28,7 @@ export function VerdictCard({ store, unfolded }: Props) {
       );
     }
     return (
-      <section class="cl-card" aria-label="Verdict" aria-busy={store.measuring.value}>
+      <section class="cl-card" aria-label="Verdict" aria-busy={store.measuring.running.value}>
         <div class="cl-lines">
           <i />
           <i />
@@ -65,7 +65,7 @@ export function VerdictCard({ store, unfolded }: Props) {
 
 /** How each figure of the chosen layer is computed: unfolds over the charts. */
 export function Formulas({ store, unfolded }: Props) {
-  const row = store.row.value;
+  const row = store.measuring.row.value;
   if (!unfolded.value || !row) return null;
   return <Sheet row={row} close={() => (unfolded.value = false)} />;
 }
