@@ -236,3 +236,54 @@ def test_bad_arguments_are_told_in_a_sentence(call, said):
     history.snapshot()
     with pytest.raises(ArgumentError, match=said):
         call(history)
+
+
+def test_one_moment_by_its_step_or_its_label(images):
+    model = net()
+    history = Recorder(model, images)
+    with history.recording(every=2):
+        train(model, 4)
+    history.snapshot("done")
+    assert [s.step for s in history.snapshots] == [0, 2, 4, 4]
+    frame = history.at(2)
+    assert list(frame.index) == list(history.layers)
+    np.testing.assert_array_equal(frame["sparsity"], history.figure("sparsity")[1])
+    np.testing.assert_array_equal(frame["cka_last"], history.cka("last")[1])
+    assert history.place("done") == history.place(4) == 3
+    with pytest.raises(ArgumentError, match="no snapshot of step 3; the nearest is 2"):
+        history.at(3)
+    with pytest.raises(ArgumentError, match=r"labelled 'dome'; labels are 'done'\. Did you mean"):
+        history.at("dome")
+    with pytest.raises(ArgumentError, match=r"not 1\.5"):
+        history.place(1.5)  # type: ignore[arg-type]
+
+
+def test_where_nothing_is_counted_snapshots_are_numbered():
+    history = Recorder(net())
+    for label in ("", "", "third"):
+        history.snapshot(label)
+    assert [s.step for s in history.snapshots] == [0, 1, 2]
+    assert history.numbers == (0, 1, 2)
+
+
+def test_numbers_stay_with_their_snapshots():
+    history = Recorder(nn.Sequential(nn.Linear(2, 2)), limit=8)
+    for step in range(20):
+        history.snapshot("", step)
+    assert [s.step for s in history.snapshots] == list(history.numbers)
+    assert history.taken == 20
+
+
+def test_the_probe_is_what_the_model_takes_of_a_batch(images):
+    model = net()
+    batch = {"pixels": images, "label": torch.zeros(len(images))}
+    history = Recorder(model, batch, inputs_from="pixels")
+    plain = Recorder(model, images)
+    for one in (history, plain):
+        one.snapshot()
+    train(model, 3)
+    for one in (history, plain):
+        one.snapshot()
+    np.testing.assert_array_equal(history.cka(), plain.cka())
+    with pytest.raises(ArgumentError, match="Did you mean 'pixels'"):
+        Recorder(model, batch, inputs_from="pixel")

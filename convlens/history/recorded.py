@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -74,6 +75,7 @@ class History:
         self.step = 0
         self._keys: tuple[str, ...] = ()
         self._snapshots: list[Snapshot] = []
+        self._numbers: list[int] = []
         self._figures: list[Values] = []
         self._profiles: list[Values] = []
 
@@ -86,6 +88,11 @@ class History:
     def layers(self) -> tuple[str, ...]:
         """Keys of the layers."""
         return self._keys
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """How many snapshots had been taken before each that is kept: two never have the same."""
+        return tuple(self._numbers)
 
     @property
     def has_cka(self) -> bool:
@@ -144,6 +151,100 @@ class History:
         if not -len(self) <= place < len(self):
             raise ArgumentError(f"There is no snapshot {to}: there are {len(self)}.")
         return np.stack([alike(profile, self._profiles[place]) for profile in self._profiles])
+
+    def place(self, step: int | str) -> int:
+        """Return where a snapshot stands, the last where several have that step or label.
+
+        Parameters
+        ----------
+        step : int or str
+            Its step, or its label.
+
+        Raises
+        ------
+        ArgumentError
+            Naming the nearest where there is none.
+        """
+        if not self._snapshots:
+            raise ArgumentError(
+                "There are no snapshots yet: take them with snapshot() or in recording()."
+            )
+        given: object = step
+        if isinstance(given, bool) or not isinstance(given, (int, str)):
+            raise ArgumentError(f"step must be the step or the label of a snapshot, not {step!r}.")
+        known = [s.label if isinstance(step, str) else s.step for s in self._snapshots]
+        for place in reversed(range(len(known))):
+            if known[place] == step:
+                return place
+        if isinstance(step, str):
+            labels = [label for label in self._labels() if label]
+            some = f"; labels are {', '.join(map(repr, labels[:5]))}" if labels else ""
+            raise ArgumentError(f"No snapshot is labelled {step!r}{some}.{nearest(step, labels)}")
+        raise ArgumentError(
+            f"There is no snapshot of step {step}; the nearest is {self.nearest(step)}."
+        )
+
+    def nearest(self, step: int) -> int:
+        """Return the step nearest to one of which there may be no snapshot."""
+        return min((s.step for s in self._snapshots), key=lambda known: abs(known - step))
+
+    def at(self, step: int | str) -> pd.DataFrame:
+        """Return the figures of one moment: a row per layer.
+
+        Parameters
+        ----------
+        step : int or str
+            Step or label of a snapshot.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no such snapshot.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from convlens import Recorder
+        >>> recorder = Recorder(torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3)))
+        >>> recorder.snapshot("start")
+        Snapshot(step=0, label='start')
+        >>> list(recorder.at("start").index)
+        ['0']
+        """
+        import pandas as pd
+
+        place = self.place(step)
+        columns: dict[str, Values] = {
+            name: self._figures[place][:, column] for column, name in enumerate(FIGURES)
+        }
+        if self._profiles:
+            here = self._profiles[place]
+            columns["cka_first"] = alike(here, self._profiles[0])
+            columns["cka_last"] = alike(here, self._profiles[-1])
+        return pd.DataFrame(columns, pd.Index(self._keys, name="layer"))
+
+    def _labels(self) -> list[str]:
+        return list(dict.fromkeys(snapshot.label for snapshot in self._snapshots))
+
+    def table(self, places: Sequence[int], figures: Sequence[str]) -> Values:
+        """Return some figures of some snapshots, float32 (snapshots, layers, figures).
+
+        Parameters
+        ----------
+        places : sequence of int
+            Where the snapshots stand.
+        figures : sequence of str
+            Of `FIGURES`, and "cka_first" where a probe was kept.
+        """
+        found = np.empty((len(places), len(self._keys), len(figures)), np.float32)
+        for row, place in enumerate(places):
+            for column, name in enumerate(figures):
+                found[row, :, column] = (
+                    alike(self._profiles[place], self._profiles[0])
+                    if name == "cka_first"
+                    else self._figures[place][:, FIGURES.index(name)]
+                )
+        return found
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per snapshot and layer, with CKA to the first and last where known."""
@@ -213,6 +314,7 @@ class History:
                 labels, steps = header["labels"], arrays["steps"].tolist()
                 found._keys = tuple(header["layers"])
                 found._snapshots = [Snapshot(*pair) for pair in zip(steps, labels, strict=True)]
+                found._numbers = list(range(len(steps)))
                 found._figures = list(arrays["values"].astype(np.float32))
                 found._profiles = list(arrays.get("profiles", ()))
                 shape = (len(steps), len(found._keys), len(FIGURES))

@@ -21,11 +21,13 @@ from convlens.history.recorded import FIGURES, History, Snapshot
 from convlens.inputs import first_batch
 from convlens.layers import Layer, Layers, find_layers
 from convlens.quality import measure_layer
+from convlens.similarity.batches import taken
 
 __all__ = ["Recorder"]
 
 Values = npt.NDArray[np.float32]
 _LEAST = 8
+_LONGEST_LABEL = 200
 
 
 class Recorder(History):
@@ -52,9 +54,13 @@ class Recorder(History):
         Runs the model on the probe where calling it would not.
     layers : Layers, optional
         What to look at; default: ``find_layers(model)``.
+    inputs_from : callable, str or int, optional
+        What the model takes of a batch: a callable, a key or an index.
 
     Attributes
     ----------
+    taken : int
+        How many snapshots were taken, those that went included.
     guard : callable
         Gives a context manager that is held while the model is looked at.
     on_snapshot : callable(Snapshot) or None
@@ -87,6 +93,7 @@ class Recorder(History):
         eps: float = 0.01,
         forward: Callable[[nn.Module, Any], Any] | None = None,
         layers: Layers | None = None,
+        inputs_from: Any = None,
     ) -> None:
         for called, value, least in (("limit", limit, _LEAST), ("samples", samples, 4)):
             given: object = value
@@ -94,6 +101,8 @@ class Recorder(History):
                 raise ArgumentError(f"{called} must be a whole number from {least}, not {given!r}.")
         super().__init__(limit, check_eps(eps))
         self._stride = 1
+        self._counted = False
+        self.taken = 0
         self._found = find_layers(model) if layers is None else layers
         self._model = self._found.model
         self._keys = self._found.keys()
@@ -103,6 +112,7 @@ class Recorder(History):
         self._probe: Probe | None = None
         if inputs is not None:
             batch, drawn = first_batch(inputs)
+            batch = taken(batch, inputs_from)
             self._probe = Probe(self._model, self._keys, batch, samples, drawn, forward)
 
     def snapshot(self, label: str = "", step: int | None = None) -> Snapshot:
@@ -111,9 +121,10 @@ class Recorder(History):
         Parameters
         ----------
         label : str, optional
-            What to call this moment.
+            What to call this moment, in 200 characters at most.
         step : int, optional
-            Its number; default: the steps counted so far. Not below that of the one before.
+            Its number; default: the steps counted so far, and where none ever were, one more than
+            that of the snapshot before. Not below that of the one before.
 
         Returns
         -------
@@ -126,9 +137,8 @@ class Recorder(History):
         ForwardError
             If the model raises on the probe; nothing is kept then.
         """
-        if not isinstance(label, str):
-            label = str(label)
-        at = self.step if step is None else step
+        label = str(label)[:_LONGEST_LABEL]
+        at = self._next() if step is None else step
         if self._snapshots and at < self._snapshots[-1].step:
             raise ArgumentError(
                 f"step is {at}, and the snapshot before has {self._snapshots[-1].step}: steps only "
@@ -137,16 +147,22 @@ class Recorder(History):
         with self.guard():
             profiles = None if self._probe is None else self._probe.take()
             figures = self._measured()
-        self.step = at
-        self._snapshots.append(Snapshot(at, label))
-        self._figures.append(figures)
-        if profiles is not None:
-            self._profiles.append(profiles)
-        if len(self._snapshots) > self.limit:
-            self._thin()
+            # still guarded: who reads them beside training finds all lists of one length
+            self.step = at
+            self._snapshots.append(Snapshot(at, label))
+            self._numbers.append(self.taken)
+            self.taken += 1
+            self._figures.append(figures)
+            if profiles is not None:
+                self._profiles.append(profiles)
+            if len(self._snapshots) > self.limit:
+                self._thin()
         if self.on_snapshot is not None:
             self.on_snapshot(self._snapshots[-1])
         return self._snapshots[-1]
+
+    def _next(self) -> int:
+        return self.step if self._counted or not self._snapshots else self.step + 1
 
     @property
     def has_probe(self) -> bool:
@@ -181,17 +197,18 @@ class Recorder(History):
                 self.count(every)
 
         if not self._snapshots or self._snapshots[-1].step != self.step:
-            self.snapshot()
+            self.snapshot(step=self.step)
         handle: Any = register_optimizer_step_post_hook(stepped)
         try:
             yield self
         finally:
             handle.remove()
         if self._snapshots[-1].step != self.step:
-            self.snapshot()
+            self.snapshot(step=self.step)
 
     def count(self, every: int = 1) -> None:
         """Count one step; take a snapshot where it is due."""
+        self._counted = True
         self.step += 1
         if self.step % (every * self._stride) == 0:
             self.snapshot()
@@ -241,6 +258,7 @@ class Recorder(History):
             drop = plain
         keep = [i for i in range(len(self._snapshots)) if i not in drop]
         self._snapshots = [self._snapshots[i] for i in keep]
+        self._numbers = [self._numbers[i] for i in keep]
         self._figures = [self._figures[i] for i in keep]
         if self._profiles:
             self._profiles = [self._profiles[i] for i in keep]

@@ -22,7 +22,10 @@ from convlens.widget.selection import ArgumentError, Selection
 
 Send = Callable[..., None]
 
-KERNEL_ONLY = ("stale", "closed", "revision", "_structure", "_summary", "_esm", "_css")
+KERNEL_ONLY = (
+    *("stale", "closed", "revision", "_structure", "_summary", "_taken", "_past"),
+    *("_esm", "_css"),
+)
 
 
 class Conversation(Selection):

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
-from convlens.errors import ArgumentError
+import traitlets as T
+
+from convlens import errors
 from convlens.history import History, Recorder, Snapshot
 from convlens.layers import Layers
 from convlens.widget.conversation import Conversation
 from convlens.widget.jobs import model_lock
+from convlens.widget.recalling import Recalling
+from convlens.widget.selection import ArgumentError
 
 __all__ = ["Following"]
+
+# a loop that takes a thousand snapshots a second tells of some of them
+_TELL_EVERY = 0.5
+_CALM_AFTER = 2.0
 
 
 class Following(Conversation):
     """A widget that can take snapshots of its model."""
 
+    step: Any = T.TraitType(None, allow_none=True).tag(sync=True)
+    # how many were taken: the front end then asks for those it does not know
+    _taken: Any = T.Int(0).tag(sync=True)
+    # what a saved notebook shows without a kernel
+    _past: Any = T.Dict().tag(sync=True)
+
     _inputs: object
     _forward: Any
+    _inputs_from: Any
+    _recalling: Recalling
     _recorder: Recorder | None = None
+    _told: float = 0.0
+    _in_loop: bool = False
 
     @property
     def layers(self) -> Layers:
@@ -40,7 +60,7 @@ class Following(Conversation):
         label : str, optional
             What to call this moment.
         step : int, optional
-            Its number; default: the steps that `recording` counted.
+            Its number; default: the steps that `recording` counted, or the number of the snapshot.
         cka : bool, default False
             At the first snapshot: also keep what layers make of the first 32 of the Lens's
             inputs, so that ``lens.history.cka("first")`` can compare snapshots.
@@ -75,7 +95,71 @@ class Following(Conversation):
         context manager
             Of the `Recorder`; its ``count()`` serves loops without an optimiser of torch.
         """
-        return self._recording(cka, limit).recording(every)
+        return self._followed(self._recording(cka, limit), every)
+
+    @T.validate("step")
+    def _valid_step(self, proposal: Mapping[str, Any]) -> int | str | None:
+        value, _ = proposal["value"], self.layers
+        if value is None:
+            return None
+        value = (
+            value
+            if isinstance(value, (bool, str)) or not hasattr(value, "__index__")
+            else (value.__index__())
+        )
+        try:
+            (self._recorder or History()).place(value)
+        except errors.ArgumentError as error:
+            raise ArgumentError(str(error)) from None
+        return value
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take the front end's changes; a step that went meanwhile stands for the nearest."""
+        history = self._recorder
+        if history is not None and type(sync_data.get("step")) is int:
+            sync_data = {**sync_data, "step": history.nearest(sync_data["step"])}
+        super().set_state(sync_data)
+
+    @contextmanager
+    def _followed(self, recorder: Recorder, every: int) -> Generator[Recorder]:
+        self._in_loop = True
+        try:
+            with recorder.recording(every):
+                yield recorder
+        finally:
+            self._in_loop = False
+            self._settle()
+
+    def _took(self, _: Snapshot) -> None:
+        """Tell the front end of a snapshot, a few times a second at most."""
+        recorder = self._recorder
+        if recorder is None:
+            return
+        step = self.step
+        if isinstance(step, int) and all(step != s.step for s in recorder.snapshots):
+            self.step = recorder.nearest(step)
+        now = time.monotonic()
+        if now - self._told > _TELL_EVERY:
+            self._told = now
+            self._taken = recorder.taken
+
+    def _settle(self) -> None:
+        """Tell of what was not told yet, and keep it for the notebook."""
+        recorder = self._recorder
+        if recorder is None or self._past.get("taken") == recorder.taken:
+            return
+        with model_lock(self._open()):
+            self._past = {**self._recalling.saved(), "taken": recorder.taken}
+        self._taken = recorder.taken
+
+    def _settle_when_calm(self) -> None:
+        recorder = self._recorder
+        if recorder is None or time.monotonic() - self._told < _CALM_AFTER:
+            return
+        if self._in_loop:
+            self._taken = recorder.taken
+        else:
+            self._settle()
 
     def _recording(self, cka: bool, limit: int = 200) -> Recorder:
         model = self._open()
@@ -84,9 +168,16 @@ class Following(Conversation):
         if self._recorder is None:
             inputs = self._inputs if cka else None
             self._recorder = Recorder(
-                model, inputs, limit=limit, forward=self._forward, layers=self.layers
+                model,
+                inputs,
+                limit=limit,
+                eps=self.eps,
+                forward=self._forward,
+                layers=self.layers,
+                inputs_from=self._inputs_from,
             )
             self._recorder.guard = partial(model_lock, model)
+            self._recorder.on_snapshot = self._took
         elif cka and not self._recorder.has_probe:
             raise ArgumentError(
                 "cka=True comes too late: the first snapshot was taken without. Make another Lens."

@@ -113,6 +113,8 @@ def record(lens: Lens, max_bytes: int) -> dict[str, Any]:
     traits["stale"] = False
     for kind, params, (header, arrays) in lens.computed():
         replies[_key(kind, **params)] = _reply_of(({**header, "revision": lens.revision}, arrays))
+    # the page asks where there is something to ask for
+    traits |= {"_taken": int(_key("history", since=-1) in replies), "_past": {}}
     return {"traits": traits, "replies": replies}
 
 

@@ -27,14 +27,23 @@ from convlens.widget.following import Following
 from convlens.widget.jobs import Worker, model_lock
 from convlens.widget.maximising import Maximising
 from convlens.widget.protocol import Request
+from convlens.widget.recalling import Recalling
 from convlens.widget.selection import SELECTION, ArgumentError, ClosedLensError
-from convlens.widget.sources import Sources, check_classes, check_labels, titles_of
+from convlens.widget.sources import (
+    Sources,
+    call_on_part,
+    check_classes,
+    check_labels,
+    titles_of,
+)
 from convlens.widget.strip import Strip
 from convlens.widget.structure import describe, in_known_order
 from convlens.widget.watch import fingerprint
 
 if TYPE_CHECKING:
     from os import PathLike
+
+    import pandas as pd
 
 _ARGUMENTS = (
     *("inputs", "reference", "reference_inputs", "forward", "inputs_from", "labels", "classes"),
@@ -91,7 +100,9 @@ fit : optional
         "predicted", "label" or "channel"; `methods`, of ``convlens.saliency.METHODS``, are those
         whose maps are shown, `method` the one looked at, `method_settings` maps methods to their
         parameters, and `baseline` is as in ``attribute``. `feature_steps`, `feature_seed` and
-        `feature_size` are those of ``visualize_features``.
+        `feature_size` are those of ``visualize_features``. `step` is the
+        step or label of a snapshot, whose figures the Quality view shows, or None for the weights
+        as they are now.
     blocking : bool, optional
         Measure inside the click's handler instead of on a worker thread; the default is True on
         Colab, which does not show what a thread sends, and False elsewhere.
@@ -141,14 +152,16 @@ fit : optional
             if text is not None and not isinstance(text, str):
                 raise ArgumentError(f"{argument} must be text, not a {type(text).__name__}.")
         self._inputs = inputs
-        self._forward = forward
+        self._forward, self._inputs_from = forward, inputs_from
+        self._call = call_on_part(forward, inputs_from)
+        self._recalling = Recalling(lambda: self._recorder, lambda: self.step)
         self._names = {
             "model": name_in_notebook(model),
             "inputs": name_in_notebook(inputs),
             "reference": name_in_notebook(reference),
             "reference_inputs": name_in_notebook(reference_inputs),
         }
-        self._look_at(find_layers(model, inputs, forward))
+        self._look_at(find_layers(model, inputs, self._call))
         titles = titles_of(self._measured.layers.model, reference, self._names)
         titles = (name or titles[0], reference_name or titles[1])
         sources = Sources(model, inputs, reference, reference_inputs, forward, inputs_from, titles)
@@ -159,6 +172,7 @@ fit : optional
             "saliency": self._explaining,
             "features": Maximising(sources, self._strip),
             "similarity": Comparing(sources, self._strip.snapshots),
+            "history": self._recalling,
         }
         if blocking is None:
             blocking = "google.colab" in sys.modules
@@ -193,13 +207,14 @@ fit : optional
         self._open()
         return self._strip.held.one(self.input_index)
 
-    def result(self) -> Quality | Filters | Saliency | Features | Similarity:
+    def result(self) -> Quality | Filters | Saliency | Features | Similarity | pd.DataFrame:
         """Give the object behind the current view, as its plain call returns it.
 
         Returns
         -------
-        Quality, Filters, Saliency, Features or Similarity
-            ``measure_quality(model, eps=lens.eps)`` in the Quality view,
+        Quality, Filters, Saliency, Features, Similarity or DataFrame
+            ``measure_quality(model, eps=lens.eps)`` in the Quality view, or
+            ``lens.history.at(lens.step)`` where a step is chosen;
             ``read_filters(model, lens.layer)`` in the Filters view, of the weights as they are
             now; in the Saliency view the map that is looked at; in the Features view what was
             synthesised for the chosen channel, or for all where none is; in the Similarity view
@@ -210,15 +225,17 @@ fit : optional
             if self.view in self._analyses:
                 self._strip.mean, self._strip.std = self.mean, self.std
                 return self._analyses[self.view].result(self)
+            if self.view == "quality" and self.step is not None:
+                return self._recalling.result(self)
             if self.view == "filters":
-                return read_filters(model, self.layer, inputs=self._inputs, forward=self._forward)
-            return measure_quality(model, eps=self.eps, inputs=self._inputs, forward=self._forward)
+                return read_filters(model, self.layer, inputs=self._inputs, forward=self._call)
+            return measure_quality(model, eps=self.eps, inputs=self._inputs, forward=self._call)
 
     def refresh(self) -> None:
         """Measure again: the weights, and the list of layers, as they are now."""
         model = self._open()
         with model_lock(model):
-            self._renew(find_layers(model, self._inputs, self._forward))
+            self._renew(find_layers(model, self._inputs, self._call))
 
     def to_html(self, path: str | PathLike[str], *, max_mb: float = 8.0) -> Path:
         """Write one HTML file that works offline, with the same views.
@@ -248,7 +265,7 @@ fit : optional
         self._worker.close()
         self.set_trait("closed", True)
         self._keep_layout()
-        self._model = self._inputs = self._forward = self._recorder = None
+        self._model = self._inputs = self._forward = self._call = self._recorder = None
         del self._measured, self._strip, self._explaining, self._analyses
 
     def __repr__(self) -> str:
@@ -335,6 +352,7 @@ fit : optional
         model = self._model
         if model is None or self._context is None:
             return
+        self._settle_when_calm()
         self._explaining.warm_up()
         if self.stale:
             return

@@ -131,6 +131,8 @@ KINDS: dict[str, Kind] = {
     "inputs": Kind({"start": _START}, urgent=False),
     "picture": Kind({"index": _START}),
     "upload": Kind({"name": Param(str), "data": Param(str, longest=LONGEST_FILE)}),
+    "history": Kind({"since": Param(int, minimum=-1)}),
+    "history_last": Kind(),
     "refresh": Kind(),
     "cancel": Kind(),
 }

@@ -34,7 +34,7 @@ CHOICES = {
 SELECTION = (
     *("layer", "channel", "eps", "reference_layer", "fit", "measure_settings"),
     *("input_index", "mean", "std", "target", "methods", "method_settings"),
-    *("feature_steps", "feature_seed", "feature_size"),
+    *("feature_steps", "feature_seed", "feature_size", "step"),
     *CHOICES,
 )
 

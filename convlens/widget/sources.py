@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from convlens.errors import ArgumentError
+from convlens.inputs import as_call
+from convlens.similarity.batches import taken
 from convlens.tree import check_model, kind_of, walk
 
 
@@ -69,6 +71,23 @@ class Sources:
             "inputs_from": self.inputs_from,
             "titles": (row, other[comparison]),
         }
+
+
+def call_on_part(
+    forward: Callable[[nn.Module, Any], Any] | None, inputs_from: Any
+) -> Callable[[nn.Module, Any], Any] | None:
+    """Give what runs a model on its part of a batch, for those who are handed whole batches."""
+    if inputs_from is None:
+        return forward
+
+    def call(model: nn.Module, batch: Any) -> Any:
+        chosen = taken(batch, inputs_from)
+        if forward is not None:
+            return forward(model, chosen)
+        args, named = as_call(model, chosen, drawn=False)
+        return model(*args, **named)
+
+    return call
 
 
 def titles_of(

@@ -1,6 +1,13 @@
 // The wire between front end and kernel: mirrors convlens/widget/protocol.py, and both are held to
 // tests/fixtures/protocol.json.
 import type { Beside, Excited, Extent, FeatureAsked, Fired, Synthesised } from "./wire/features";
+import {
+  HISTORY_KINDS,
+  type HistoryArrays,
+  type HistoryHeaders,
+  type HistoryParams,
+  type Past,
+} from "./wire/history";
 import type { InputHeaders, InputParams, InputReplies } from "./wire/inputs";
 import {
   SALIENCY_KINDS,
@@ -155,7 +162,7 @@ export interface Summary {
   rows: Row[];
 }
 
-export interface Params extends InputParams, SaliencyParams {
+export interface Params extends InputParams, SaliencyParams, HistoryParams {
   hello: Record<string, never>;
   quality: { eps: number };
   distribution: { layer: string };
@@ -170,7 +177,7 @@ export interface Params extends InputParams, SaliencyParams {
   refresh: Record<string, never>;
 }
 
-export interface Headers extends InputHeaders, SaliencyHeaders {
+export interface Headers extends InputHeaders, SaliencyHeaders, HistoryHeaders {
   hello: { concurrent: boolean; revision: number; version: number };
   quality: Summary;
   distribution: {
@@ -255,7 +262,7 @@ export interface Headers extends InputHeaders, SaliencyHeaders {
   refresh: { revision: number };
 }
 
-export interface Arrays extends InputReplies, SaliencyReplies {
+export interface Arrays extends InputReplies, SaliencyReplies, HistoryArrays {
   hello: Record<string, never>;
   quality: Record<string, never>;
   distribution: { weights: Uint32Array; peaks: Uint32Array };
@@ -297,6 +304,7 @@ export const KINDS = [
   "picture",
   "upload",
   ...SALIENCY_KINDS,
+  ...HISTORY_KINDS,
   "refresh",
 ] as const;
 
@@ -363,6 +371,8 @@ export interface Traits {
   feature_seed: number;
   /** Side of a synthesised input; null: that of the inputs, or what the model takes. */
   feature_size: number | null;
+  /** The moment that is looked at, by its step or its label; null: now. */
+  step: number | string | null;
 }
 
 /** The traits that the kernel alone writes. */
@@ -372,6 +382,9 @@ export interface KernelTraits {
   revision: number;
   _structure: Structure;
   _summary: Summary | Record<string, never>;
+  /** Snapshots taken so far. */
+  _taken: number;
+  _past: Past;
 }
 
 /** True for a message that has the shape of a reply; anything else is left alone. */

@@ -50,8 +50,17 @@ const USER = [
   "feature_steps",
   "feature_seed",
   "feature_size",
+  "step",
 ] as const;
-const KERNEL = ["stale", "closed", "revision", "_structure", "_summary"] as const;
+const KERNEL = [
+  "stale",
+  "closed",
+  "revision",
+  "_structure",
+  "_summary",
+  "_taken",
+  "_past",
+] as const;
 
 export class Store {
   readonly client: Client;

@@ -126,6 +126,9 @@ export class FakeModel implements WidgetModel {
       revision: 0,
       _structure: structure(layers),
       _summary: {},
+      step: null,
+      _taken: 0,
+      _past: {},
       ...more,
     };
     for (const [name, value] of Object.entries(traits)) this.traits.set(name, value);
