@@ -27,7 +27,7 @@ LEVELS = (
     {"errors"},
     # Model access: what stands in a model, and what its weights really are.
     {"activations", "forms", "graphs", "inputs", "layer", "layers", "nncf_hooks"}
-    | {"replica", "tensors", "tree", "untouched", "weights"},
+    | {"replica", "tensors", "tracing", "tree", "untouched", "weights"},
     {"choices", "parameters", "plotting", "threads"},
     # Analyses, each of them and what it is made of; the demo is made with none of them.
     {"compression", "demo", "distribution", "features", "filterdb", "filters", "history"}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from convlens.activations import Forward, hooked, run, untouched
+from convlens.tracing import Tracer
 
 __all__ = ["depths_by_graph", "depths_by_run", "ranked"]
 
@@ -60,7 +61,7 @@ def depths_by_graph(model: nn.Module, names: Iterable[str]) -> dict[str, int] | 
     return found if wanted <= set(found) else None
 
 
-class _Leaves(fx.Tracer):
+class _Leaves(Tracer):
     """Stops at the modules that are looked for, whatever is inside."""
 
     def __init__(self, names: set[str]) -> None:

@@ -20,6 +20,7 @@ from convlens.replica import duplicate, replica
 from convlens.saliency.operations import RULES
 from convlens.saliency.pooling import EXACT, exact
 from convlens.saliency.probe import Place, Tap, named_modules
+from convlens.tracing import Tracer
 
 __all__ = ["TAP", "Call", "Untraceable", "modular_copy"]
 
@@ -93,7 +94,7 @@ class Call(nn.Module):
         return found.clone() if any(found is one for one in tensors) else found
 
 
-class _Tracer(fx.Tracer):
+class _Tracer(Tracer):
     """Writes a forward pass down, with a tap behind the call of one module."""
 
     def __init__(self, tapped: nn.Module | None, call: int | None) -> None:
