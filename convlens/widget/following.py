@@ -48,7 +48,7 @@ class Following(Conversation):
         raise NotImplementedError
 
     @property
-    def history(self) -> History | None:
+    def history(self) -> Recorder | None:
         """The snapshots taken so far; None before the first."""
         return self._recorder
 

@@ -114,7 +114,7 @@ def record(lens: Lens, max_bytes: int) -> dict[str, Any]:
     for kind, params, (header, arrays) in lens.computed():
         replies[_key(kind, **params)] = _reply_of(({**header, "revision": lens.revision}, arrays))
     # the page asks where there is something to ask for
-    traits |= {"_taken": int(_key("history", since=-1) in replies), "_past": {}}
+    traits |= {"_taken": 0 if lens.history is None else lens.history.taken, "_past": {}}
     return {"traits": traits, "replies": replies}
 
 

@@ -184,7 +184,7 @@ def test_the_page_that_works_offline_has_it(open_lens, model, images, tmp_path):
     from convlens.widget.html import record
 
     found = record(lens, 10**6)
-    assert found["traits"]["_taken"] == 1
+    assert found["traits"]["_taken"] == 3
     assert found["traits"]["step"] == 1
     assert len(found["replies"]['history {"since":-1}']["header"]["moments"]) == 3
     assert found["replies"]["history_last {}"]["header"]["numbers"] == [0, 1, 2]

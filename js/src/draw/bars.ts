@@ -22,6 +22,8 @@ export interface BarsData {
   /** Each in several lengths, the longest first. */
   entropyTitle: readonly string[];
   sparsityTitle: readonly string[];
+  /** Where the axis of sparsity ends at least. */
+  sparsityLeast?: number;
 }
 
 export interface Axis {
@@ -77,8 +79,8 @@ export function barAt({ left, step, right }: BarsLayout, x: number, count: numbe
 }
 
 /** An axis from 0 that ends at a round number above the largest value. */
-export function sparsityAxis(bars: readonly Bar[]): Axis {
-  const largest = Math.max(0, ...bars.map((bar) => bar.sparsity ?? 0));
+export function sparsityAxis(bars: readonly Bar[], least = 0): Axis {
+  const largest = Math.max(least, ...bars.map((bar) => bar.sparsity ?? 0));
   const max = [0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1].find((round) => largest <= round * 1.02) ?? 1;
   return { max, ticks: [0, max / 2, max] };
 }
@@ -103,7 +105,7 @@ export function drawBars(
   colors: Colors,
 ): void {
   const entropy = entropyAxis(data);
-  const sparsity = sparsityAxis(data.bars);
+  const sparsity = sparsityAxis(data.bars, data.sparsityLeast);
   const y1 = scale(layout.entropy, entropy.max);
   const y2 = scale(layout.sparsity, sparsity.max);
   title(context, data.entropyTitle, layout.entropy.top, layout, colors);
