@@ -34,6 +34,7 @@ def code(sources: Sources, names: Mapping[str, str | None]) -> dict[str, Any]:
         ),
         "filters": (
             "import convlens as cl\n\n"
+        "history": "lens.history.at({step})",
             f"filters = cl.read_filters({said['model']}, {{layer}}{given})\n"
             "filters.plot(sort={sort}, scale={scale}, eps={eps})"
         ),

@@ -4,14 +4,17 @@ import { type Problem, toProblem } from "./cache";
 import { Cancelled, type Client } from "./client";
 import { type Bar, sparsityAxis } from "./draw/bars";
 import { toBar } from "./eps";
+import type { History } from "./history";
 import type { KernelTraits, LayerInfo, Row, Traits } from "./protocol";
 import type { Signals } from "./state";
 
 export class Measuring {
-  /** Measured rows by layer key; streams in, and is complete when `running` is false. */
+  /** Rows by layer key of the moment that is looked at: now, or one of the history. */
   readonly rows: ReadonlySignal<ReadonlyMap<string, Row>>;
   /** The row of the chosen layer, once it is measured. */
   readonly row: ReadonlySignal<Row | undefined>;
+  /** Those of the weights as they are; stream in, complete when `running` is false. */
+  readonly now: ReadonlySignal<ReadonlyMap<string, Row>>;
   readonly running = signal(false);
   /** Layers that were left out because it was stopped. */
   readonly unmeasured: ReadonlySignal<number>;
@@ -38,6 +41,7 @@ export class Measuring {
     layers: ReadonlySignal<readonly LayerInfo[]>,
     live: ReadonlySignal<boolean>,
     eps: ReadonlySignal<number>,
+    history: History,
     report: (problem: Problem) => void,
   ) {
     this.#client = client;
@@ -48,7 +52,8 @@ export class Measuring {
     // What was saved with the widget is drawn before the kernel has said anything.
     const summary = kernel._summary.value;
     this.#measured.value = byKey("rows" in summary ? summary.rows : []);
-    this.rows = this.#measured;
+    this.now = this.#measured;
+    this.rows = computed(() => history.recall(this.now.value));
     this.row = computed(() => this.rows.value.get(traits.layer.value));
     this.bars = computed(() => {
       const grid = kernel._structure.value.eps_grid;
@@ -56,15 +61,15 @@ export class Measuring {
         toBar(layer, this.rows.value.get(layer.key), traits.eps.value, traits.entropy.value, grid),
       );
     });
-    this.sparsityMax = computed(() => sparsityAxis(this.bars.value).max);
+    this.sparsityMax = computed(() => sparsityAxis(this.bars.value, history.most.value).max);
     this.modelMax = computed(() => {
       let max = 0;
-      for (const row of this.rows.value.values()) max = Math.max(max, row.max_abs ?? 0);
+      for (const row of this.now.value.values()) max = Math.max(max, row.max_abs ?? 0);
       return max;
     });
     this.unmeasured = computed(() =>
       this.#stopped.value && live.value
-        ? layers.value.filter(({ key }) => !this.rows.value.has(key)).length
+        ? layers.value.filter(({ key }) => !this.now.value.has(key)).length
         : 0,
     );
   }

@@ -63,6 +63,7 @@ export interface Structure {
     layer_sets: { name: LayerSet; title: string }[];
     comparisons: { name: Compared; row: string; column: string; title: string }[];
   } | null;
+    history: string;
   features: {
     /** Sides that inputs often have, to choose from where nothing says it. */
     sizes: number[];

@@ -2,6 +2,7 @@ import { type Signal, useComputed, useSignal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { entropyOf, sparsityAt } from "./eps";
 import { figure, nameOf, percent } from "./format";
+import { Spark } from "./history/spark";
 import { Icon } from "./icons";
 import { type Item, moveIn, type Order, railGroups } from "./list";
 import { Name } from "./name";
@@ -55,6 +56,7 @@ export function Rail({ store, open }: RailProps) {
   const total = store.layers.value.length;
   const layer = store.traits.layer.value;
   const shown = !narrow || open.value;
+  const trends = store.history.moments.value.length > 1;
 
   useLayoutEffect(() => {
     if (shown && list.current) reveal(list.current, layer);
@@ -96,7 +98,7 @@ export function Rail({ store, open }: RailProps) {
   };
 
   return (
-    <nav class="cl-rail" aria-label="Layers">
+    <nav class={trends ? "cl-rail cl-trends" : "cl-rail"} aria-label="Layers">
       <div class="cl-find">
         <input
           class="cl-search"
@@ -118,7 +120,8 @@ export function Rail({ store, open }: RailProps) {
         </select>
       </div>
       <div class="cl-rail-head" aria-hidden="true">
-        <span>layer</span>
+        <span class="cl-cut">{store.history.words.value || "layer"}</span>
+        {trends && <span>trend</span>}
         <span>sparsity</span>
         <span>entropy</span>
       </div>
@@ -189,6 +192,7 @@ function Option({ store, item, open }: OptionProps) {
   const selected = useComputed(() => store.traits.layer.value === key).value;
   const row = useComputed(() => store.measuring.rows.value.get(key)).value;
   const reason = layer.reason ?? row?.reason ?? null;
+  const trends = useComputed(() => store.history.moments.value.length > 1).value;
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the listbox has the keys
     // biome-ignore lint/a11y/useFocusableInteractive: the listbox has the focus
@@ -205,6 +209,7 @@ function Option({ store, item, open }: OptionProps) {
       onDblClick={() => store.select(key, { view: "filters" })}
     >
       <Name text={label} marks={marks} />
+      {reason === null && trends && <Spark store={store} layer={key} />}
       {reason === null ? (
         <Figures store={store} row={row} />
       ) : (

@@ -9,6 +9,7 @@ import type { Colors } from "./draw/colors";
 import type { Picture } from "./draw/picture";
 import { Explaining } from "./explaining";
 import { Inputs } from "./inputs";
+import { History } from "./history";
 import {
   type Distribution,
   type FilterSet,
@@ -77,6 +78,8 @@ export class Store {
   /** What is measured of each layer: bars and rows. */
   readonly measuring: Measuring;
 
+  /** Moments of training, and the one that is looked at. */
+  readonly history: History;
   /** Histograms of the chosen layer; loaded while the Quality view is shown. */
   readonly distribution: ReadonlySignal<Loaded<Distribution>>;
   /** Weights of the chosen layer; loaded while the Filters view is shown, page by page. */
@@ -145,6 +148,7 @@ export class Store {
       this.traits,
       this.kernel,
       this.layers,
+    this.history = new History(this.client, this.traits, this.kernel, this.lost);
       this.live,
       this.#committedEps,
       (problem) => {
@@ -152,6 +156,7 @@ export class Store {
       },
     );
 
+      this.history,
     const client = this.client;
     const megabytes = 2 ** 20;
     this.#caches = {
@@ -199,6 +204,7 @@ export class Store {
       this.explaining.follow(),
       this.maximising.follow(),
     );
+      this.history.follow(),
   }
 
   /** Sets a trait here at once and in Python. */

@@ -87,7 +87,11 @@ export function statusFigures(store: Store): string[] {
   if (!row) return [shape, store.measuring.running.value ? "measuring…" : "not measured"];
   const grid = store.kernel._structure.value.eps_grid;
   const sparsity = `sparsity ${figure(sparsityAt(row, store.traits.eps.value, grid))}`;
-  const texts = [shape, sparsity];
+  const texts = [
+    store.history.words.value && `at ${store.history.words.value}`,
+    shape,
+    sparsity,
+  ].filter(Boolean);
   if (row.variance_entropy !== null) {
     const relative = row.variance_entropy_normalized;
     const random = relative === null ? "" : `, ${figure(relative, 2)} of random`;
@@ -101,7 +105,8 @@ export function statusFigures(store: Store): string[] {
 function templateOf(store: Store): string | undefined {
   const { view, comparison } = store.traits;
   if (view.value === "saliency") return attributionOf(store);
-  const template = store.kernel._structure.value.code[view.value];
+  const template =
+    store.kernel._structure.value.code[store.history.words.value ? "history" : view.value];
   return typeof template === "string" ? template : template?.[comparison.value];
 }
 
@@ -132,6 +137,7 @@ function CopyButton({ store }: ViewProps) {
           measure: measure.value,
           layer_set: layer_set.value,
           fit: fit.value,
+          step: store.history.stepOf(store.history.place.value),
         });
     const done = await copyText(code, button);
     if (done) store.say("Copied: paste it into a cell");

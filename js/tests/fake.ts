@@ -73,6 +73,7 @@ export function structure(layers: readonly LayerInfo[]): Structure {
     eps_grid: GRID,
     code: {
       quality: "q({layer}, {eps})",
+      history: "h({step})",
       filters: "f({layer}, {sort}, {channel})",
       features: "v({layer}, {channel}{settings})",
       saliency: { given: "a(x[{index}:{stop}]{settings})", held: "a(lens.input{settings})" },

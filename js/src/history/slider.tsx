@@ -67,7 +67,6 @@ export function HistorySlider({ store }: ViewProps) {
           Back to now
         </button>
       )}
-      <span class="cl-space" />
       <label class="cl-choice" title="What the lines beside the layers show">
         trend
         <select

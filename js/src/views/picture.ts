@@ -16,12 +16,15 @@ export function qualityPicture(store: Store, view: HTMLElement): Picture {
   const data = barsData(store, -1);
   const painters = distributionPainters(store);
   const row = store.measuring.row.value;
+  // what stands below the chart is of now
+  const foot = store.history.words.value === "";
   return {
     width,
-    height: CHART + GAP + FOOT,
+    height: CHART + (foot ? GAP + FOOT : 0),
     draw(context) {
       if (!colors) return;
       drawBars(context, layoutBars(width, CHART, data.bars.length), data, colors);
+      if (!foot) return;
       const panel = Math.floor((width - 2 * GAP) / 3);
       context.translate(0, CHART + GAP);
       painters.weights(context, { width: panel, height: FOOT }, colors);

@@ -5,6 +5,8 @@ import { type BarsData, barAt, drawBars, layoutBars } from "../draw/bars";
 import type { Colors } from "../draw/colors";
 import { entropyOf, nearestIndex, sparseCount, sparsityAt } from "../eps";
 import { count, figure, nameOf, percent } from "../format";
+import { MomentPanel } from "../history/moment";
+import { HistorySlider } from "../history/slider";
 import { moveIn } from "../list";
 import type { Entropy } from "../protocol";
 import { Segments } from "../segments";
@@ -41,13 +43,20 @@ export function QualityView({ store }: ViewProps) {
           choose={(mode) => store.set("entropy", mode)}
         />
       </div>
+      <HistorySlider store={store} />
       <div class="cl-charts">
         <Chart store={store} />
         <Formulas store={store} unfolded={unfolded} />
       </div>
       <div class="cl-layer">
-        <DistributionPanel store={store} />
-        <VerdictCard store={store} unfolded={unfolded} />
+        {store.history.words.value ? (
+          <MomentPanel store={store} />
+        ) : (
+          <>
+            <DistributionPanel store={store} />
+            <VerdictCard store={store} unfolded={unfolded} />
+          </>
+        )}
       </div>
     </div>
   );
@@ -55,7 +64,8 @@ export function QualityView({ store }: ViewProps) {
 
 function EpsSlider({ store }: ViewProps) {
   const grid = store.kernel._structure.value.eps_grid;
-  const eps = store.traits.eps.value;
+  const eps = store.history.eps.value;
+  const past = store.history.words.value && "Snapshots are of the eps that they were taken with";
   // In a saved page it moves what can be drawn; with the kernel lost it would promise too much.
   const lost = store.lost.value;
   const at = (event: { currentTarget: HTMLInputElement }) =>
@@ -64,7 +74,9 @@ function EpsSlider({ store }: ViewProps) {
     <label
       class="cl-eps"
       title={
-        lost || "A filter is sparse when all its weights are below eps times the layer's largest"
+        lost ||
+        past ||
+        "A filter is sparse when all its weights are below eps times the layer's largest"
       }
     >
       <span>eps</span>
@@ -73,7 +85,7 @@ function EpsSlider({ store }: ViewProps) {
         min={0}
         max={grid.length - 1}
         step={1}
-        disabled={lost !== ""}
+        disabled={(lost || past) !== ""}
         value={nearestIndex(grid, eps)}
         aria-label="eps, the threshold of sparsity"
         aria-valuetext={percent(eps)}
@@ -101,7 +113,8 @@ export function barsData(store: Store, hovered: number): BarsData {
       `Entropy of filters not sparse${at}`,
     ],
   };
-  const limit = percent(eps.value);
+  const limit = percent(store.history.eps.value);
+  const then = store.history.words.value && ` at ${store.history.words.value}`;
   const layers = store.layers.value;
   return {
     bars: store.measuring.bars.value,
@@ -110,10 +123,13 @@ export function barsData(store: Store, hovered: number): BarsData {
     hovered,
     mode,
     guides: store.kernel._structure.value.guides,
-    entropyTitle: titles[mode],
+    entropyTitle: titles[mode].map((title) =>
+      title.replace(/^Variance entropy|^Entropy/, `$&${then}`),
+    ),
+    sparsityLeast: store.history.most.value,
     sparsityTitle: [
-      `Sparsity, share of filters below ${limit} of the largest weight`,
-      `Sparsity, share below ${limit} of the largest`,
+      `Sparsity${then}, share of filters below ${limit} of the largest weight`,
+      `Sparsity${then}, share below ${limit} of the largest`,
     ],
   };
 }

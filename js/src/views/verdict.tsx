@@ -2,6 +2,7 @@ import type { Signal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { entropyOf } from "../eps";
 import { count, figure, percent, probability, unbroken, weight } from "../format";
+import { cameFrom } from "../history/moment";
 import { Icon } from "../icons";
 import type { Row } from "../protocol";
 import type { Store } from "../state";
@@ -48,6 +49,7 @@ export function VerdictCard({ store, unfolded }: Props) {
         <Icon name={icon} /> {title}
       </h4>
       <p title={old ? `for eps ${percent(row.eps)}` : undefined}>{unbroken(text)}</p>
+      {cameFrom(store) && <p>{cameFrom(store)}</p>}
       <button
         type="button"
         class="cl-unfold"
