@@ -32,9 +32,9 @@ def code(sources: Sources, names: Mapping[str, str | None]) -> dict[str, Any]:
             "quality.plot()\n"
             "quality[{layer}]"
         ),
+        "history": "lens.history.at({step})",
         "filters": (
             "import convlens as cl\n\n"
-        "history": "lens.history.at({step})",
             f"filters = cl.read_filters({said['model']}, {{layer}}{given})\n"
             "filters.plot(sort={sort}, scale={scale}, eps={eps})"
         ),

@@ -51,6 +51,7 @@ export interface Structure {
   /** Templates of Python; of similarity one for each comparison. */
   code: {
     quality: string;
+    history: string;
     filters: string;
     features: string;
     saliency: { given: string | null; held: string };
@@ -63,7 +64,6 @@ export interface Structure {
     layer_sets: { name: LayerSet; title: string }[];
     comparisons: { name: Compared; row: string; column: string; title: string }[];
   } | null;
-    history: string;
   features: {
     /** Sides that inputs often have, to choose from where nothing says it. */
     sizes: number[];

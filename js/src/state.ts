@@ -8,8 +8,8 @@ import { Comparing } from "./comparing";
 import type { Colors } from "./draw/colors";
 import type { Picture } from "./draw/picture";
 import { Explaining } from "./explaining";
-import { Inputs } from "./inputs";
 import { History } from "./history";
+import { Inputs } from "./inputs";
 import {
   type Distribution,
   type FilterSet,
@@ -75,11 +75,11 @@ export class Store {
   readonly layers: ReadonlySignal<readonly LayerInfo[]>;
   /** The chosen layer; undefined only in a model without layers. */
   readonly layer: ReadonlySignal<LayerInfo | undefined>;
+  /** Moments of training, and the one that is looked at. */
+  readonly history: History;
   /** What is measured of each layer: bars and rows. */
   readonly measuring: Measuring;
 
-  /** Moments of training, and the one that is looked at. */
-  readonly history: History;
   /** Histograms of the chosen layer; loaded while the Quality view is shown. */
   readonly distribution: ReadonlySignal<Loaded<Distribution>>;
   /** Weights of the chosen layer; loaded while the Filters view is shown, page by page. */
@@ -143,20 +143,20 @@ export class Store {
       return this.client.gone.value ? "the kernel is gone." : "";
     });
     this.live = computed(() => !this.kernel._structure.value.offline && this.lost.value === "");
+    this.history = new History(this.client, this.traits, this.kernel, this.lost);
     this.measuring = new Measuring(
       this.client,
       this.traits,
       this.kernel,
       this.layers,
-    this.history = new History(this.client, this.traits, this.kernel, this.lost);
       this.live,
       this.#committedEps,
+      this.history,
       (problem) => {
         this.problem.value = problem;
       },
     );
 
-      this.history,
     const client = this.client;
     const megabytes = 2 ** 20;
     this.#caches = {
@@ -198,13 +198,13 @@ export class Store {
     }
     this.#stops.push(
       this.measuring.follow(),
+      this.history.follow(),
       effect(() => this.#load()),
       this.comparing.follow(),
       this.inputs.follow(),
       this.explaining.follow(),
       this.maximising.follow(),
     );
-      this.history.follow(),
   }
 
   /** Sets a trait here at once and in Python. */
