@@ -66,6 +66,7 @@ def code(sources: Sources, names: Mapping[str, str | None]) -> dict[str, Any]:
             )
             for name in sources.comparisons
         },
+        "compression": _reports(sources, said, names),
     }
 
 
@@ -78,6 +79,25 @@ def _other(comparison: str, said: Mapping[str, str]) -> str:
         "inputs": f", reference_inputs={said['reference_inputs']}",
         "reference": f", {said['reference']}",
     }[comparison]
+
+
+def _reports(
+    sources: Sources, said: Mapping[str, str], names: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Write a report of either model as the compressed one."""
+    if sources.reference is None or sources.inputs is None:
+        return {}
+    labels = "" if sources.labels is None else f", {names.get('labels') or 'labels'}"
+    return {
+        after: (
+            "import convlens as cl\n\n"
+            f"report = cl.compression.report({said[after]}, {said[before]}, "
+            f"{said['inputs']}{labels})\n"
+            "report.plot(by={by})\n"
+            "report[{layer}]"
+        )
+        for after, before in (("model", "reference"), ("reference", "model"))
+    }
 
 
 def _attribution(model: str, inputs: str, sources: Sources) -> str:

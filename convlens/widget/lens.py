@@ -21,6 +21,7 @@ from convlens.widget.analysis import Analysis
 from convlens.widget.bundle import bundle, module
 from convlens.widget.code import name_in_notebook
 from convlens.widget.comparing import Comparing
+from convlens.widget.compressing import Compressing
 from convlens.widget.encoding import encode
 from convlens.widget.explaining import Explaining
 from convlens.widget.following import Following
@@ -159,6 +160,7 @@ fit : optional
             "model": name_in_notebook(model),
             "inputs": name_in_notebook(inputs),
             "reference": name_in_notebook(reference),
+            "labels": name_in_notebook(labels),
             "reference_inputs": name_in_notebook(reference_inputs),
         }
         self._look_at(find_layers(model, inputs, self._call))
@@ -172,6 +174,7 @@ fit : optional
             "saliency": self._explaining,
             "features": Maximising(sources, self._strip),
             "similarity": Comparing(sources, self._strip.snapshots),
+            "compression": Compressing(sources, self._strip),
             "history": self._recalling,
         }
         if blocking is None:

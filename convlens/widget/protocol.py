@@ -17,7 +17,7 @@ from convlens.errors import ArgumentError, nearest
 
 VERSION = 1
 
-VIEWS = ("quality", "filters", "saliency", "features", "similarity")
+VIEWS = ("quality", "filters", "saliency", "features", "similarity", "compression")
 SORTS = ("position", "norm", "entropy", "cluster")
 SCALES = ("filter", "layer", "model")
 ENTROPIES = ("normalized", "raw", "clean")
@@ -98,6 +98,8 @@ _EXPLAINED = {
 }
 _COMPARED = {name: Param(str) for name in ("measure", "comparison", "layer_set", "settings")}
 
+_AFTER = {"after": Param(str)}
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -133,6 +135,10 @@ KINDS: dict[str, Kind] = {
     "upload": Kind({"name": Param(str), "data": Param(str, longest=LONGEST_FILE)}),
     "history": Kind({"since": Param(int, minimum=-1)}),
     "history_last": Kind(),
+    "compression": Kind(_AFTER, urgent=False),
+    "compression_known": Kind(_AFTER),
+    "compression_flips": Kind(_AFTER | {"start": _START}, urgent=False),
+    "compression_scales": Kind({"model": Param(str), "reference": Param(str)}),
     "refresh": Kind(),
     "cancel": Kind(),
 }

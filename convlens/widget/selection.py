@@ -17,6 +17,7 @@ from convlens.saliency.baselines import KINDS as BASELINES
 from convlens.similarity import MEASURES
 from convlens.widget import protocol
 from convlens.widget.comparing import changed_settings
+from convlens.widget.compressing import AFTER, RANKINGS
 from convlens.widget.explaining import TARGETS, changed
 from convlens.widget.pixels import check_scale
 
@@ -30,6 +31,8 @@ CHOICES = {
     "measure": tuple(MEASURES),
     "method": tuple(METHODS),
     "baseline": BASELINES,
+    "compression_by": RANKINGS,
+    "compression_after": AFTER,
 }
 SELECTION = (
     *("layer", "channel", "eps", "reference_layer", "fit", "measure_settings"),
@@ -77,6 +80,8 @@ class Selection(anywidget.AnyWidget):
     baseline: Any = T.TraitType("zero").tag(sync=True)
     mean: Any = T.TraitType(None, allow_none=True).tag(sync=True)
     std: Any = T.TraitType(None, allow_none=True).tag(sync=True)
+    compression_by: Any = T.TraitType("cost").tag(sync=True)
+    compression_after: Any = T.TraitType("auto").tag(sync=True)
     feature_steps: Any = T.TraitType(None, allow_none=True).tag(sync=True)
     feature_seed: Any = T.TraitType(0).tag(sync=True)
     feature_size: Any = T.TraitType(None, allow_none=True).tag(sync=True)

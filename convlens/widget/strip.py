@@ -24,7 +24,7 @@ from convlens.widget.snapshots import Snapshots
 from convlens.widget.sources import Sources
 from convlens.widget.upload import read_image
 
-__all__ = ["Strip"]
+__all__ = ["PAGE", "Strip", "thumbnail"]
 
 """The requests that a strip answers."""
 
@@ -153,7 +153,7 @@ class Strip:
     def _rows(self, indices: range) -> Answer:
         pixels = self.pixels
         images = [pixels.show(self.held.image(index).cpu()) for index in indices]
-        size = _thumbnail(images[0])
+        size = thumbnail(images[0])
         small = torch.cat(
             [
                 one if one.shape[2:] == size else F.interpolate(one, size, mode="area")
@@ -248,7 +248,8 @@ def _is_one_tensor(inputs: Any, *, drawn: bool) -> bool:
     return isinstance(inputs, Tensor) or (drawn and isinstance(inputs, (list, tuple)))
 
 
-def _thumbnail(images: Tensor) -> tuple[int, int]:
+def thumbnail(images: Tensor) -> tuple[int, int]:
+    """Give the height and width of what images are shown as in small."""
     height, width = images.shape[2:]
     scale = min(1.0, THUMBNAIL / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))

@@ -15,6 +15,7 @@ from convlens.verdict import DIVERSE, REDUNDANT
 from convlens.widget.answers import EPS_GRID
 from convlens.widget.code import code
 from convlens.widget.comparing import describe_measures
+from convlens.widget.compressing import describe_compression
 from convlens.widget.explaining import describe_saliency
 from convlens.widget.maximising import PAGE, SIZES
 from convlens.widget.protocol import LAYER_SETS
@@ -57,6 +58,7 @@ def describe(layers: Layers, sources: Sources, names: Mapping[str, str | None]) 
         "code": code(sources, names),
         "guides": GUIDES,
         "similarity": _similarity(sources),
+        "compression": describe_compression(sources),
         "saliency": None if sources.inputs is None else describe_saliency(),
         "features": {
             "sizes": list(SIZES),

@@ -1,5 +1,14 @@
 // The wire between front end and kernel: mirrors convlens/widget/protocol.py, and both are held to
 // tests/fixtures/protocol.json.
+import {
+  type After,
+  COMPRESSION_KINDS,
+  type CompressionHeaders,
+  type CompressionOffer,
+  type CompressionParams,
+  type CompressionReplies,
+  type RankedBy,
+} from "./wire/compression";
 import type { Beside, Excited, Extent, FeatureAsked, Fired, Synthesised } from "./wire/features";
 import {
   HISTORY_KINDS,
@@ -9,6 +18,7 @@ import {
   type Past,
 } from "./wire/history";
 import type { InputHeaders, InputParams, InputReplies } from "./wire/inputs";
+import type { Summary } from "./wire/quality";
 import {
   SALIENCY_KINDS,
   type SaliencyHeaders,
@@ -16,6 +26,8 @@ import {
   type SaliencyParams,
   type SaliencyReplies,
 } from "./wire/saliency";
+
+export type { Row, Summary, Tone } from "./wire/quality";
 
 /** One layer as `_structure` lists it: known before anything is measured. */
 export interface LayerInfo {
@@ -56,6 +68,8 @@ export interface Structure {
     features: string;
     saliency: { given: string | null; held: string };
     similarity: Partial<Record<Compared, string>>;
+    /** By the model that is the compressed one. */
+    compression: Partial<Record<Beside, string>>;
   };
   guides: { good: number; random: number; redundant: number };
   /** What can be compared; null where the Lens has no inputs. */
@@ -72,6 +86,8 @@ export interface Structure {
     /** There are inputs to look through for the ones that excite a channel. */
     searches: boolean;
   };
+  /** What compression can be looked at by; null without a reference or inputs. */
+  compression: CompressionOffer | null;
   /** What can explain a prediction; null where the Lens has no inputs. */
   saliency: SaliencyOffer | null;
   /** Names of the classes by index; empty where the Lens was not told. */
@@ -122,48 +138,7 @@ export interface Side {
   reason: string | null;
 }
 
-export type Tone = "good" | "warn" | "bad" | "none";
-
-/** One layer's quality: `LayerQuality.to_json()` with its curve and verdict. */
-export interface Row {
-  key: string;
-  n: number;
-  kernel: number[];
-  eps: number;
-  sparsity: number | null;
-  variance_entropy: number | null;
-  variance_entropy_normalized: number | null;
-  variance_entropy_clean: number | null;
-  variance_entropy_clean_normalized: number | null;
-  entropy_of_random: number | null;
-  random_threshold: number | null;
-  p_random: number | null;
-  orthogonality: number | null;
-  orthogonality_excluded: number | null;
-  l1: number | null;
-  l2: number | null;
-  max_abs: number | null;
-  exact_zeros: number | null;
-  dead_outputs: number | null;
-  dead_inputs: number | null;
-  out: number;
-  inputs: number;
-  explained_variance: number[];
-  reason: string | null;
-  /** Field -> why it is null. */
-  omitted: Record<string, string>;
-  /** Sparse filters at each value of `Structure.eps_grid`. */
-  curve: number[];
-  verdict: { title: string; text: string; tone: Tone };
-}
-
-export interface Summary {
-  eps: number;
-  revision: number;
-  rows: Row[];
-}
-
-export interface Params extends InputParams, SaliencyParams, HistoryParams {
+export interface Params extends InputParams, SaliencyParams, HistoryParams, CompressionParams {
   hello: Record<string, never>;
   quality: { eps: number };
   distribution: { layer: string };
@@ -178,7 +153,7 @@ export interface Params extends InputParams, SaliencyParams, HistoryParams {
   refresh: Record<string, never>;
 }
 
-export interface Headers extends InputHeaders, SaliencyHeaders, HistoryHeaders {
+export interface Headers extends InputHeaders, SaliencyHeaders, HistoryHeaders, CompressionHeaders {
   hello: { concurrent: boolean; revision: number; version: number };
   quality: Summary;
   distribution: {
@@ -263,7 +238,7 @@ export interface Headers extends InputHeaders, SaliencyHeaders, HistoryHeaders {
   refresh: { revision: number };
 }
 
-export interface Arrays extends InputReplies, SaliencyReplies, HistoryArrays {
+export interface Arrays extends InputReplies, SaliencyReplies, HistoryArrays, CompressionReplies {
   hello: Record<string, never>;
   quality: Record<string, never>;
   distribution: { weights: Uint32Array; peaks: Uint32Array };
@@ -305,6 +280,7 @@ export const KINDS = [
   "picture",
   "upload",
   ...SALIENCY_KINDS,
+  ...COMPRESSION_KINDS,
   ...HISTORY_KINDS,
   "refresh",
 ] as const;
@@ -329,7 +305,7 @@ export type Progress<K extends Kind> = { done: number; total: number | null; lab
   [F in Exclude<keyof Headers[K], "done" | "total">]?: Headers[K][F];
 };
 
-export type View = "quality" | "filters" | "saliency" | "features" | "similarity";
+export type View = "quality" | "filters" | "saliency" | "features" | "similarity" | "compression";
 export type Sort = "position" | "norm" | "entropy" | "cluster";
 export type Scale = "filter" | "layer" | "model";
 export type Entropy = "normalized" | "raw" | "clean";
@@ -372,6 +348,8 @@ export interface Traits {
   feature_seed: number;
   /** Side of a synthesised input; null: that of the inputs, or what the model takes. */
   feature_size: number | null;
+  compression_by: RankedBy;
+  compression_after: After;
   /** The moment that is looked at, by its step or its label; null: now. */
   step: number | string | null;
 }

@@ -5,6 +5,7 @@ import { batch, computed, effect, type ReadonlySignal, type Signal, signal } fro
 import { LayerCache, type Loaded, type Problem, toProblem } from "./cache";
 import { Client } from "./client";
 import { Comparing } from "./comparing";
+import { Compressing } from "./compressing";
 import type { Colors } from "./draw/colors";
 import type { Picture } from "./draw/picture";
 import { Explaining } from "./explaining";
@@ -51,6 +52,8 @@ const USER = [
   "feature_steps",
   "feature_seed",
   "feature_size",
+  "compression_by",
+  "compression_after",
   "step",
 ] as const;
 const KERNEL = [
@@ -88,6 +91,8 @@ export class Store {
   readonly clusters: ReadonlySignal<Loaded<Uint8Array>>;
   /** What the Similarity view shows: runs when asked to. */
   readonly comparing: Comparing;
+  /** What the Compression view shows: measured when asked to. */
+  readonly compressing: Compressing;
   /** The inputs, as the strip shows them. */
   readonly inputs: Inputs;
   /** What the Saliency view shows. */
@@ -181,6 +186,7 @@ export class Store {
     this.clusters = computed(() => clusters.of(this.traits.layer.value).value);
     const choose = (change: Partial<Traits>) => this.change(change);
     this.comparing = new Comparing(client, this.traits, this.kernel, this.lost, choose);
+    this.compressing = new Compressing(client, this.traits, this.kernel, this.lost);
     this.inputs = new Inputs(client, this.traits, this.kernel, this.lost);
     this.explaining = new Explaining(client, this.traits, this.kernel, this.lost, choose);
     this.maximising = new Maximising(client, this.traits, this.kernel, this.lost);
@@ -201,6 +207,7 @@ export class Store {
       this.history.follow(),
       effect(() => this.#load()),
       this.comparing.follow(),
+      this.compressing.follow(),
       this.inputs.follow(),
       this.explaining.follow(),
       this.maximising.follow(),

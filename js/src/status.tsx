@@ -105,6 +105,11 @@ export function statusFigures(store: Store): string[] {
 function templateOf(store: Store): string | undefined {
   const { view, comparison } = store.traits;
   if (view.value === "saliency") return attributionOf(store);
+  if (view.value === "compression") {
+    const after = store.traits.compression_after.value;
+    const side = after === "auto" ? store.compressing.report.value.value?.side : after;
+    return store.kernel._structure.value.code.compression[side ?? "model"];
+  }
   const template =
     store.kernel._structure.value.code[store.history.words.value ? "history" : view.value];
   return typeof template === "string" ? template : template?.[comparison.value];
@@ -137,6 +142,7 @@ function CopyButton({ store }: ViewProps) {
           measure: measure.value,
           layer_set: layer_set.value,
           fit: fit.value,
+          by: store.traits.compression_by.value,
           step: store.history.stepOf(store.history.place.value),
         });
     const done = await copyText(code, button);

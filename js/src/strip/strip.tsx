@@ -1,18 +1,14 @@
 import { useComputed, useSignal } from "@preact/signals";
-import { useLayoutEffect, useRef } from "preact/hooks";
-import { withAlpha } from "../draw/saliency";
+import { useRef } from "preact/hooks";
 import { count } from "../format";
 import { Icon } from "../icons";
 import type { Filter, Input } from "../inputs";
 import { ProblemNotice } from "../notices";
 import type { Store, ViewProps } from "../state";
+import { List, type Shown } from "./list";
 import { ScaleButton } from "./scale";
 import { nameOfInput, takenFor } from "./words";
 import "../css/strip.css";
-
-/** CSS pixels from one input to the next. */
-const STEP = 66;
-const AROUND = 4;
 
 /** The inputs side by side; the one that is chosen is explained. */
 export function Strip({ store }: ViewProps) {
@@ -22,7 +18,16 @@ export function Strip({ store }: ViewProps) {
     <>
       <div class="cl-strip">
         <Sieve store={store} />
-        <List store={store} />
+        <List
+          store={store}
+          label="Inputs"
+          items={inputs.sifted.value}
+          show={(input) => shown(store, input)}
+          pick={({ index }) => pick(store, index)}
+          busy={inputs.reading.value}
+          waiting={inputs.items.value.length === 0 && inputs.problem.value === null}
+          none="No input is like that."
+        />
       </div>
       {problem && (
         <ProblemNotice
@@ -62,6 +67,17 @@ export function useDrop(store: Store) {
       }
     : {};
   return { over: over.value, events };
+}
+
+function shown(store: Store, input: Input): Shown {
+  const wrong = input.label !== null && input.predicted !== null && input.label !== input.predicted;
+  const words = takenFor(store, input);
+  return {
+    picture: input.picture,
+    short: words.short,
+    long: [nameOfInput(input), words.long, words.other].filter(Boolean).join(" · "),
+    tone: wrong ? "wrong" : "",
+  };
 }
 
 /** Chooses an input, where it can be looked at. */
@@ -156,140 +172,4 @@ function countsOf(items: readonly Input[]) {
     }
   }
   return { known, wrong, compared, differ };
-}
-
-function List({ store }: ViewProps) {
-  const { inputs, traits } = store;
-  const element = useRef<HTMLDivElement>(null);
-  const seen = useSignal({ left: 0, width: 1200 });
-  const items = inputs.sifted.value;
-  const chosen = traits.input_index.value;
-  const at = items.findIndex(({ index }) => index === chosen);
-
-  useLayoutEffect(() => {
-    const box = element.current as HTMLDivElement;
-    const look = () => {
-      seen.value = { left: box.scrollLeft, width: box.clientWidth };
-    };
-    look();
-    const observer = new ResizeObserver(look);
-    observer.observe(box);
-    box.addEventListener("scroll", look, { passive: true });
-    // a wheel has one direction, and the strip goes in the other
-    const wheel = (event: WheelEvent) => {
-      if (event.ctrlKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) return;
-      const before = box.scrollLeft;
-      box.scrollLeft += event.deltaY * (event.deltaMode === 1 ? 16 : 1);
-      if (box.scrollLeft !== before) event.preventDefault();
-    };
-    box.addEventListener("wheel", wheel, { passive: false });
-    return () => {
-      observer.disconnect();
-      box.removeEventListener("scroll", look);
-      box.removeEventListener("wheel", wheel);
-    };
-  }, [seen]);
-  useLayoutEffect(() => {
-    const box = element.current;
-    if (!box || at < 0) return;
-    const left = at * STEP;
-    if (left < box.scrollLeft) box.scrollLeft = left;
-    else if (left + STEP > box.scrollLeft + box.clientWidth) {
-      box.scrollLeft = left + STEP - box.clientWidth;
-    }
-  }, [at, seen.value.width]);
-
-  const keys = (event: KeyboardEvent) => {
-    const last = items.length - 1;
-    const to = {
-      ArrowRight: at + 1,
-      ArrowDown: at + 1,
-      ArrowLeft: at < 0 ? last : at - 1,
-      ArrowUp: at < 0 ? last : at - 1,
-      PageDown: at + 10,
-      PageUp: at - 10,
-      Home: 0,
-      End: last,
-    }[event.key];
-    if (to === undefined || last < 0) return;
-    event.preventDefault();
-    const next = items[Math.min(last, Math.max(0, to))] as Input;
-    pick(store, next.index);
-  };
-
-  const first = Math.max(0, Math.floor(seen.value.left / STEP) - AROUND);
-  const end = Math.ceil((seen.value.left + seen.value.width) / STEP) + AROUND;
-  const waiting = inputs.items.value.length === 0 && inputs.problem.value === null;
-  return (
-    <div
-      ref={element}
-      class="cl-inputs"
-      role="listbox"
-      aria-label="Inputs"
-      aria-orientation="horizontal"
-      aria-busy={inputs.reading.value}
-      aria-activedescendant={at < 0 ? undefined : idOf(store, chosen)}
-      tabIndex={0}
-      onKeyDown={keys}
-    >
-      {waiting ? (
-        <div class="cl-inputs-wait cl-skeleton" />
-      ) : items.length === 0 ? (
-        <p class="cl-inputs-none">No input is like that.</p>
-      ) : (
-        <div class="cl-inputs-all" style={{ width: `${items.length * STEP}px` }}>
-          {items.slice(first, end).map((input, place) => (
-            <One
-              key={input.index}
-              store={store}
-              input={input}
-              left={(first + place) * STEP}
-              chosen={input.index === chosen}
-            />
-          ))}
-        </div>
-      )}
-    </div>
-  );
-}
-
-const idOf = (store: Store, index: number) => `${store.client.name}-input-${index}`;
-
-interface OneProps extends ViewProps {
-  input: Input;
-  left: number;
-  chosen: boolean;
-}
-
-function One({ store, input, left, chosen }: OneProps) {
-  const canvas = useRef<HTMLCanvasElement>(null);
-  const { picture } = input;
-  useLayoutEffect(() => {
-    const { bytes, height, width } = picture;
-    const context = canvas.current?.getContext("2d");
-    if (!context) return;
-    const image = context.createImageData(width, height);
-    image.data.set(withAlpha(bytes));
-    context.putImageData(image, 0, 0);
-  }, [picture]);
-  const wrong = input.label !== null && input.predicted !== null && input.label !== input.predicted;
-  const words = takenFor(store, input);
-  const title = [nameOfInput(input), words.long, words.other].filter(Boolean).join(" · ");
-  return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: the list takes the keys
-    // biome-ignore lint/a11y/useFocusableInteractive: the list has the focus
-    <div
-      id={idOf(store, input.index)}
-      class={`cl-input${wrong ? " cl-wrong" : ""}`}
-      role="option"
-      aria-selected={chosen}
-      aria-label={title}
-      title={title}
-      style={{ transform: `translateX(${left}px)` }}
-      onClick={() => pick(store, input.index)}
-    >
-      <canvas ref={canvas} width={picture.width} height={picture.height} />
-      <span>{words.short}</span>
-    </div>
-  );
 }

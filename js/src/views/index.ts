@@ -2,6 +2,7 @@
 import type { ComponentType } from "preact";
 import type { View } from "../protocol";
 import type { ViewProps } from "../state";
+import { CompressionView } from "./compression";
 import { FeaturesView } from "./features";
 import { FiltersView } from "./filters";
 import { QualityView } from "./quality";
@@ -20,4 +21,5 @@ export const VIEWS: readonly ViewEntry[] = [
   { id: "saliency", label: "Saliency", View: SaliencyView },
   { id: "features", label: "Features", View: FeaturesView },
   { id: "similarity", label: "Similarity", View: SimilarityView },
+  { id: "compression", label: "Compression", View: CompressionView },
 ];
