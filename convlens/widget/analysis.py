@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from convlens.widget.answers import Answer, Arrays, Steps
 
-__all__ = ["Analysis", "Progress"]
+__all__ = ["Analysis", "Progress", "Result"]
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from convlens.features import Features
+    from convlens.filterdb import ModelDrift
+    from convlens.filters import Filters
+    from convlens.quality import Quality
+    from convlens.saliency import Saliency
+    from convlens.similarity import Similarity
+
+    Result = Quality | Filters | Saliency | Features | Similarity | ModelDrift | pd.DataFrame
+else:
+    Result = Any
 
 Progress = Callable[[dict[str, Any], Arrays], None]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
 from ipywidgets import Widget
 from torch import Tensor
 
+from convlens.widget.drifting import against_of
 from convlens.widget.sources import Sources
 
 
@@ -57,6 +59,7 @@ def code(sources: Sources, names: Mapping[str, str | None]) -> dict[str, Any]:
                 else ""
             )
         ),
+        "drift": _drifts(sources, said),
         "similarity": {
             name: (
                 "import convlens as cl\n\n"
@@ -70,7 +73,20 @@ def code(sources: Sources, names: Mapping[str, str | None]) -> dict[str, Any]:
     }
 
 
-_NAMES = ("model", "inputs", "reference", "reference_inputs")
+_NAMES = ("model", "inputs", "reference", "reference_inputs", "database")
+
+
+def _drifts(sources: Sources, said: Mapping[str, str]) -> dict[str, str]:
+    """Write a comparison of filters with each thing that they can be compared with."""
+    return {
+        name: (
+            "import convlens as cl\n\n"
+            f"drift = cl.filterdb.drift({said['model']}"
+            + ("" if name == "shipped" else f", {said[name]}")
+            + ", group={group})\ndrift.plot()"
+        )
+        for name in against_of(sources)
+    }
 
 
 def _other(comparison: str, said: Mapping[str, str]) -> str:
@@ -107,6 +123,14 @@ def _attribution(model: str, inputs: str, sources: Sources) -> str:
         f"saliency = cl.attribute({model}, {inputs}{{settings}}{forward})\n"
         f"saliency.plot(inputs={inputs})"
     )
+
+
+def named_database(given: object) -> str | None:
+    """Write what opens the file that was given, or what the object is called in the notebook."""
+    if not isinstance(given, str | Path):
+        return name_in_notebook(given)
+    call = "Summary.load" if Path(given).suffix.lower() == ".npz" else "open"
+    return f"cl.filterdb.{call}({str(given)!r})"
 
 
 def name_in_notebook(value: object) -> str | None:

@@ -5,23 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
 from convlens.errors import nearest
-from convlens.features import Features
 from convlens.filters import Filters, read_filters
 from convlens.layers import Layers, find_layers
-from convlens.quality import Quality, measure_quality
-from convlens.saliency import Saliency
-from convlens.similarity import Similarity
+from convlens.quality import measure_quality
 from convlens.widget import answers
-from convlens.widget.analysis import Analysis
+from convlens.widget.analysis import Analysis, Result
 from convlens.widget.bundle import bundle, module
-from convlens.widget.code import name_in_notebook
+from convlens.widget.code import name_in_notebook, named_database
 from convlens.widget.comparing import Comparing
 from convlens.widget.compressing import Compressing
+from convlens.widget.drifting import Drifting, check_database
 from convlens.widget.encoding import encode
 from convlens.widget.explaining import Explaining
 from convlens.widget.following import Following
@@ -44,11 +42,9 @@ from convlens.widget.watch import fingerprint
 if TYPE_CHECKING:
     from os import PathLike
 
-    import pandas as pd
-
 _ARGUMENTS = (
     *("inputs", "reference", "reference_inputs", "forward", "inputs_from", "labels", "classes"),
-    *("name", "reference_name", "blocking"),
+    *("name", "reference_name", "blocking", "database"),
 )
 
 
@@ -82,6 +78,9 @@ class Lens(Following):
         How pixels became inputs, ``(pixel - mean) / std`` with pixels from 0 to 1: inputs are
         shown in these colours. By default what fits the inputs, which the view says and lets you
         change; an attribute too.
+    database : path, FilterDB or Summary, optional
+        Filters of many models, to compare this one's with in the Drift view; see
+        `convlens.filterdb`. Without, there is the summary that ships.
     name, reference_name : str, optional
         Titles; by default the classes of the models.
     eps : float, default 0.01
@@ -140,6 +139,7 @@ fit : optional
         inputs_from: Any = None,
         labels: Any = None,
         classes: Any = None,
+        database: Any = None,
         name: str | None = None,
         reference_name: str | None = None,
         blocking: bool | None = None,
@@ -162,18 +162,21 @@ fit : optional
             "reference": name_in_notebook(reference),
             "labels": name_in_notebook(labels),
             "reference_inputs": name_in_notebook(reference_inputs),
+            "database": named_database(database),
         }
         self._look_at(find_layers(model, inputs, self._call))
         titles = titles_of(self._measured.layers.model, reference, self._names)
         titles = (name or titles[0], reference_name or titles[1])
         sources = Sources(model, inputs, reference, reference_inputs, forward, inputs_from, titles)
         sources.labels, sources.classes = check_labels(labels, inputs), check_classes(classes)
+        sources.database = check_database(database)
         self._strip = Strip(sources)
         self._explaining = Explaining(self._strip)
         self._analyses: dict[str, Analysis] = {
             "saliency": self._explaining,
             "features": Maximising(sources, self._strip),
             "similarity": Comparing(sources, self._strip.snapshots),
+            "drift": Drifting(sources, self._strip.snapshots, lambda: self._measured.layers),
             "compression": Compressing(sources, self._strip),
             "history": self._recalling,
         }
@@ -185,6 +188,7 @@ fit : optional
             **{
                 "layer": _first(self._measured.layers),
                 "comparison": (sources.comparisons or ("self",))[-1],
+                "drift_against": "shipped" if database is None else "database",
                 **{name: value for name, value in selection.items() if value is not None},
             },
             _structure=self._described(),
@@ -210,18 +214,19 @@ fit : optional
         self._open()
         return self._strip.held.one(self.input_index)
 
-    def result(self) -> Quality | Filters | Saliency | Features | Similarity | pd.DataFrame:
+    def result(self) -> Result:
         """Give the object behind the current view, as its plain call returns it.
 
         Returns
         -------
-        Quality, Filters, Saliency, Features, Similarity or DataFrame
+        Quality, Filters, Saliency, Features, Similarity, ModelDrift or DataFrame
             ``measure_quality(model, eps=lens.eps)`` in the Quality view, or
             ``lens.history.at(lens.step)`` where a step is chosen;
             ``read_filters(model, lens.layer)`` in the Filters view, of the weights as they are
             now; in the Saliency view the map that is looked at; in the Features view what was
             synthesised for the chosen channel, or for all where none is; in the Similarity view
-            what has been computed, or ``compare(model, inputs, ...)`` where nothing was.
+            what has been computed, or ``compare(model, inputs, ...)`` where nothing was; in the
+            Drift view ``filterdb.drift(model, ...)``.
         """
         model = self._open()
         with model_lock(model):
@@ -327,6 +332,10 @@ fit : optional
         held = self._strip.held
         if held.total is not None and index:
             held.check(index)
+
+    def check_drift(self, against: str, group: str) -> None:
+        """Raise ArgumentError where there is no such thing to compare filters with."""
+        cast("Drifting", self._analyses["drift"]).check(against, group)
 
     def computed(self) -> Iterator[tuple[str, dict[str, Any], answers.Answer]]:
         """Give each answer that is kept: the kind of request, its parameters, the answer."""

@@ -23,6 +23,7 @@ SCALES = ("filter", "layer", "model")
 ENTROPIES = ("normalized", "raw", "clean")
 COMPARISONS = ("self", "inputs", "reference")
 LAYER_SETS = ("convs", "all")
+DRIFT_AGAINST = ("shipped", "database", "reference")
 
 STATUSES = ("progress", "ok", "error", "cancelled")
 
@@ -122,6 +123,7 @@ KINDS: dict[str, Kind] = {
     "cluster": Kind({"layer": _LAYER, "start": _START}, urgent=False),
     "similarity": Kind(_COMPARED, urgent=False),
     "compared": Kind(_COMPARED),
+    "drift": Kind({"against": Param(str), "group": Param(str)}, urgent=False),
     "features": Kind(_HOW | {"channel": _START}, urgent=False),
     "feature_page": Kind(_HOW | {"side": Param(str), "start": _START}, False, background=True),
     "top_inputs": Kind({"layer": _LAYER, "channel": _START}, urgent=False),

@@ -38,6 +38,7 @@ SELECTION = (
     *("layer", "channel", "eps", "reference_layer", "fit", "measure_settings"),
     *("input_index", "mean", "std", "target", "methods", "method_settings"),
     *("feature_steps", "feature_seed", "feature_size", "step"),
+    *("drift_against", "drift_group"),
     *CHOICES,
 )
 
@@ -85,6 +86,8 @@ class Selection(anywidget.AnyWidget):
     feature_steps: Any = T.TraitType(None, allow_none=True).tag(sync=True)
     feature_seed: Any = T.TraitType(0).tag(sync=True)
     feature_size: Any = T.TraitType(None, allow_none=True).tag(sync=True)
+    drift_against: Any = T.TraitType("shipped").tag(sync=True)
+    drift_group: Any = T.TraitType("all").tag(sync=True)
 
     @property
     def layers(self) -> Layers:
@@ -262,6 +265,35 @@ class Selection(anywidget.AnyWidget):
             least = "from 0" if seed else "above 0, or None for what suits"
             raise ArgumentError(f"{name} must be a whole number {least}, not {value!r}.")
         return int(number)
+
+    @T.validate("drift_against", "drift_group")
+    def _valid_drift(self, proposal: Mapping[str, Any]) -> str:
+        name, value, _ = proposal["trait"].name, proposal["value"], self.layers
+        against, group = self.drift_against, "all"
+        if name == "drift_group":
+            group = value
+        else:
+            against = value
+        if not isinstance(value, str):
+            raise ArgumentError(
+                f"{name} must be text, such as {getattr(self, name)!r}, not {value!r}."
+            )
+        try:
+            self.check_drift(against, group)
+        except errors.ArgumentError as error:
+            raise ArgumentError(str(error)) from None
+        return value
+
+    def check_drift(self, against: str, group: str) -> None:
+        """Raise where filters cannot be compared with that."""
+        raise NotImplementedError
+
+    @T.observe("drift_against")
+    def _keep_drift_group(self, _: Mapping[str, Any]) -> None:
+        try:
+            self.check_drift(self.drift_against, self.drift_group)
+        except errors.ArgumentError:
+            self.drift_group = "all"
 
     @T.validate(*CHOICES)
     def _valid_choice(self, proposal: Mapping[str, Any]) -> str:

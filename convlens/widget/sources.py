@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,9 @@ from convlens.errors import ArgumentError
 from convlens.inputs import as_call
 from convlens.similarity.batches import taken
 from convlens.tree import check_model, kind_of, walk
+
+if TYPE_CHECKING:
+    from convlens.filterdb import FilterDB, Summary
 
 
 @dataclass
@@ -29,6 +32,8 @@ class Sources:
         The true class of each input, where the Lens was told; None where one is not known.
     classes
         Names of the classes by index; empty where the Lens was not told.
+    database
+        A summary or database of filters that the Lens was given.
     """
 
     model: nn.Module
@@ -40,6 +45,7 @@ class Sources:
     titles: tuple[str, str] = ("", "")
     labels: tuple[int, ...] | None = None
     classes: tuple[str, ...] = ()
+    database: Summary | FilterDB | None = None
 
     @property
     def comparisons(self) -> tuple[str, ...]:

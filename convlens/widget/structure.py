@@ -16,6 +16,7 @@ from convlens.widget.answers import EPS_GRID
 from convlens.widget.code import code
 from convlens.widget.comparing import describe_measures
 from convlens.widget.compressing import describe_compression
+from convlens.widget.drifting import describe_drift
 from convlens.widget.explaining import describe_saliency
 from convlens.widget.maximising import PAGE, SIZES
 from convlens.widget.protocol import LAYER_SETS
@@ -58,6 +59,7 @@ def describe(layers: Layers, sources: Sources, names: Mapping[str, str | None]) 
         "code": code(sources, names),
         "guides": GUIDES,
         "similarity": _similarity(sources),
+        "drift": describe_drift(sources),
         "compression": describe_compression(sources),
         "saliency": None if sources.inputs is None else describe_saliency(),
         "features": {

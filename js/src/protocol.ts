@@ -9,6 +9,13 @@ import {
   type CompressionReplies,
   type RankedBy,
 } from "./wire/compression";
+import type {
+  DriftAgainst,
+  DriftHeaders,
+  DriftParams,
+  DriftReplies,
+  DriftSource,
+} from "./wire/drift";
 import type { Beside, Excited, Extent, FeatureAsked, Fired, Synthesised } from "./wire/features";
 import {
   HISTORY_KINDS,
@@ -68,6 +75,7 @@ export interface Structure {
     features: string;
     saliency: { given: string | null; held: string };
     similarity: Partial<Record<Compared, string>>;
+    drift: Partial<Record<DriftAgainst, string>>;
     /** By the model that is the compressed one. */
     compression: Partial<Record<Beside, string>>;
   };
@@ -78,6 +86,8 @@ export interface Structure {
     layer_sets: { name: LayerSet; title: string }[];
     comparisons: { name: Compared; row: string; column: string; title: string }[];
   } | null;
+  /** What filters can be compared with. */
+  drift: DriftSource[];
   features: {
     /** Sides that inputs often have, to choose from where nothing says it. */
     sizes: number[];
@@ -138,7 +148,7 @@ export interface Side {
   reason: string | null;
 }
 
-export interface Params extends InputParams, SaliencyParams, HistoryParams, CompressionParams {
+export interface Params extends DriftParams, InputParams, SaliencyParams, HistoryParams, CompressionParams {
   hello: Record<string, never>;
   quality: { eps: number };
   distribution: { layer: string };
@@ -153,7 +163,7 @@ export interface Params extends InputParams, SaliencyParams, HistoryParams, Comp
   refresh: Record<string, never>;
 }
 
-export interface Headers extends InputHeaders, SaliencyHeaders, HistoryHeaders, CompressionHeaders {
+export interface Headers extends DriftHeaders, InputHeaders, SaliencyHeaders, HistoryHeaders, CompressionHeaders {
   hello: { concurrent: boolean; revision: number; version: number };
   quality: Summary;
   distribution: {
@@ -238,7 +248,7 @@ export interface Headers extends InputHeaders, SaliencyHeaders, HistoryHeaders, 
   refresh: { revision: number };
 }
 
-export interface Arrays extends InputReplies, SaliencyReplies, HistoryArrays, CompressionReplies {
+export interface Arrays extends DriftReplies, InputReplies, SaliencyReplies, HistoryArrays, CompressionReplies {
   hello: Record<string, never>;
   quality: Record<string, never>;
   distribution: { weights: Uint32Array; peaks: Uint32Array };
@@ -276,6 +286,7 @@ export const KINDS = [
   "top_inputs",
   "activations",
   "compared",
+  "drift",
   "inputs",
   "picture",
   "upload",
@@ -348,6 +359,8 @@ export interface Traits {
   feature_seed: number;
   /** Side of a synthesised input; null: that of the inputs, or what the model takes. */
   feature_size: number | null;
+  drift_against: DriftAgainst;
+  drift_group: string;
   compression_by: RankedBy;
   compression_after: After;
   /** The moment that is looked at, by its step or its label; null: now. */

@@ -52,6 +52,8 @@ const USER = [
   "feature_steps",
   "feature_seed",
   "feature_size",
+  "drift_against",
+  "drift_group",
   "compression_by",
   "compression_after",
   "step",
