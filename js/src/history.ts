@@ -1,6 +1,5 @@
 // Moments of training that the kernel keeps, and the one that is looked at in the Quality view.
 import {
-  batch,
   computed,
   effect,
   type ReadonlySignal,
@@ -21,8 +20,6 @@ interface Known extends Pick<HistoryHeader, "moments" | "figures" | "layers" | "
   tables: ReadonlyMap<number, Float32Array>;
 }
 
-const GONE = "snapshots do not keep it";
-
 export class History {
   readonly moments: ReadonlySignal<readonly Moment[]>;
   /** The figures that there are. */
@@ -38,8 +35,8 @@ export class History {
   readonly eps: ReadonlySignal<number>;
   /** Where the scale of sparsity ends at least: it stays while moments pass. */
   readonly most: ReadonlySignal<number>;
-  /** The figure of the sparklines: "entropy", or one of `figures`. */
-  readonly trend = signal("entropy");
+  /** The figure of the sparklines. */
+  readonly trend = signal("variance_entropy");
 
   readonly #client: Client;
   readonly #traits: Signals<Traits>;
@@ -121,23 +118,21 @@ export class History {
     const { moments, figures, layers, tables } = this.#known.value;
     const number = moments[place]?.[0] ?? -1;
     const row = layers.indexOf(layer);
-    if (row < 0) return Number.NaN;
-    if (name === "cka_last") return this.#last.value.get(number)?.[row] ?? Number.NaN;
-    const column = figures.indexOf(name);
-    return column < 0
-      ? Number.NaN
-      : (tables.get(number)?.[row * figures.length + column] ?? Number.NaN);
+    const last = name === "cka_last";
+    const column = last ? 0 : figures.indexOf(name);
+    const table = (last ? this.#last.value : tables).get(number);
+    if (row < 0 || column < 0 || !table) return Number.NaN;
+    return table[last ? row : row * figures.length + column] as number;
   }
 
   /** The trend's figure of a layer over all moments; entropy as the bars show it. */
   series(layer: string, now: Row | undefined): number[] {
     const name = this.trend.value;
-    const raw = this.#traits.entropy.value === "raw";
+    const raw = name !== "variance_entropy" || this.#traits.entropy.value === "raw";
     return this.moments.value.map((_, place) => {
-      if (name !== "entropy") return this.figure(layer, name, place);
-      const entropy = this.figure(layer, "variance_entropy", place);
-      const share = this.figure(layer, "variance_entropy_normalized", place);
-      return raw ? entropy : Number.isNaN(share) ? entropy / (now?.entropy_of_random || 1) : share;
+      const value = this.figure(layer, name, place);
+      const share = raw ? value : this.figure(layer, `${name}_normalized`, place);
+      return Number.isNaN(share) ? value / (now?.entropy_of_random || 1) : share;
     });
   }
 
@@ -154,25 +149,19 @@ export class History {
   }
 
   #at(row: Row, eps: number): Row {
-    const of = (name: string) => {
-      const value = this.figure(row.key, name);
-      return Number.isNaN(value) ? null : value;
-    };
-    return {
+    const then: Row = {
       ...row,
       eps,
       curve: [],
-      sparsity: of("sparsity"),
-      variance_entropy: of("variance_entropy"),
-      variance_entropy_normalized: of("variance_entropy_normalized"),
-      exact_zeros: of("exact_zeros"),
-      l2: of("l2"),
-      variance_entropy_clean: null,
       variance_entropy_clean_normalized: null,
       orthogonality: null,
-      p_random: null,
-      omitted: { ...row.omitted, variance_entropy_clean_normalized: GONE },
+      omitted: { ...row.omitted, variance_entropy_clean_normalized: "snapshots do not keep it" },
     };
+    for (const name of this.#known.value.figures as "l2"[]) {
+      const value = this.figure(row.key, name);
+      then[name] = Number.isNaN(value) ? null : value;
+    }
+    return then;
   }
 
   /** Asks for what is new, and for a chosen moment that is not there; gives what ends it. */
@@ -251,9 +240,7 @@ export class History {
       if (fresh) start += size;
       if (table) tables.set(number, table);
     }
-    batch(() => {
-      this.#known.value = { moments, figures, layers: keys, eps, tables };
-    });
+    this.#known.value = { moments, figures, layers: keys, eps, tables };
     return tables.size === moments.length;
   }
 }

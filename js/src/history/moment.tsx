@@ -1,16 +1,7 @@
-import { figure, percent, weight } from "../format";
+import { figure, weight } from "../format";
 import type { Store, ViewProps } from "../state";
 import { drawn, Spark } from "./spark";
 import { TRENDS } from "./trends";
-
-const LINES: readonly (readonly [string, string, (value: number) => string])[] = [
-  ["variance_entropy", "entropy", figure],
-  ["sparsity", "sparsity", percent],
-  ["exact_zeros", "exact zeros", percent],
-  ["l2", "norm", weight],
-  ["cka_first", "CKA to first", figure],
-  ["cka_last", "CKA to last", figure],
-];
 
 /** The chosen layer over training, and its figures at the moment that is looked at. */
 export function MomentPanel({ store }: ViewProps) {
@@ -19,7 +10,7 @@ export function MomentPanel({ store }: ViewProps) {
   const last = history.moments.value.length - 1;
   const places = [...new Set([0, history.place.value, last])];
   const { low, high } = drawn(history.series(key, store.measuring.now.value.get(key)), []);
-  const lines = LINES.filter(([name]) =>
+  const lines = Object.entries(TRENDS).filter(([name]) =>
     places.some((at) => !Number.isNaN(history.figure(key, name, at))),
   );
   if (!lines.length)
@@ -29,7 +20,7 @@ export function MomentPanel({ store }: ViewProps) {
       <figure class="cl-course">
         <figcaption>
           <b>
-            {TRENDS[history.trend.value]}, {history.named(0)} to {history.named(last)}
+            {TRENDS[history.trend.value]?.[0]}, {history.named(0)} to {history.named(last)}
           </b>
           <span class="cl-hint">{low <= high && `${weight(low)} to ${weight(high)}`}</span>
         </figcaption>
@@ -44,7 +35,7 @@ export function MomentPanel({ store }: ViewProps) {
             </th>
           ))}
         </tr>
-        {lines.map(([name, title, write]) => (
+        {lines.map(([name, [title, write]]) => (
           <tr key={name}>
             <th>{title}</th>
             {places.map((place) => (

@@ -74,8 +74,8 @@ export function HistorySlider({ store }: ViewProps) {
           onChange={(event) => (history.trend.value = event.currentTarget.value)}
         >
           {Object.entries(TRENDS).map(
-            ([name, title]) =>
-              (name === "entropy" || history.figures.value.includes(name)) && (
+            ([name, [title]]) =>
+              history.figures.value.includes(name) && (
                 <option key={name} value={name}>
                   {title}
                 </option>

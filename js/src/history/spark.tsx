@@ -1,5 +1,5 @@
 import { useComputed } from "@preact/signals";
-import { figure, weight } from "../format";
+import { figure } from "../format";
 import type { Store } from "../state";
 import { TRENDS } from "./trends";
 
@@ -22,10 +22,9 @@ export function Spark({ store, layer }: Props) {
     };
   }).value;
   const { place, trend } = history;
-  const [first, last] = [line.values[0], line.values.at(-1)].map((value) =>
-    trend.value === "l2" ? weight(value) : figure(value, 2),
-  );
-  const words = `${TRENDS[trend.value]} over training, from ${first} to ${last}`;
+  const [name, write = figure] = TRENDS[trend.value] ?? [];
+  const [first, last] = [line.values[0], line.values.at(-1)].map((value) => write(value as number));
+  const words = `${name} over training, from ${first} to ${last}`;
   return (
     <svg
       class={`cl-spark cl-of-${trend.value}`}

@@ -1,8 +1,11 @@
-/** Figures that can be followed over training, and what they are called. */
-export const TRENDS: Readonly<Record<string, string>> = {
-  entropy: "entropy",
-  sparsity: "sparsity",
-  exact_zeros: "exact zeros",
-  l2: "norm",
-  cka_first: "CKA to first",
+import { figure, percent, weight } from "../format";
+
+/** Figures of a layer over training: what they are called, and how they are written. */
+export const TRENDS: Readonly<Record<string, readonly [string, (value: number) => string]>> = {
+  variance_entropy: ["entropy", figure],
+  sparsity: ["sparsity", percent],
+  exact_zeros: ["exact zeros", percent],
+  l2: ["norm", weight],
+  cka_first: ["CKA to first", figure],
+  cka_last: ["CKA to last", figure],
 };
