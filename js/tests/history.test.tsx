@@ -206,12 +206,12 @@ describe("the history slider", () => {
     const button = () => el.querySelector(".cl-history button") as HTMLButtonElement;
     await act(() => button().click());
     expect([said(), button().getAttribute("aria-label")]).toEqual(["at step 0", "Pause"]);
-    await act(() => vi.advanceTimersByTime(400));
+    await act(() => void vi.advanceTimersByTime(400));
     expect(said()).toBe("at step 10");
     await act(() => button().click());
     expect(model.get("step")).toBe(10);
     await act(() => button().click());
-    await act(() => vi.advanceTimersByTime(1200));
+    await act(() => void vi.advanceTimersByTime(1200));
     expect([said(), button().getAttribute("aria-label")]).toEqual(["now", "Play"]);
     expect(model.get("step")).toBeNull();
   });
