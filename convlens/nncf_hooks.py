@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from convlens.layer import Layer, Row
 from convlens.tensors import scheme
 
-__all__ = ["HOOKS", "rounded_rows"]
+__all__ = ["HOOKS", "grid_of", "rounded_rows"]
 
 HOOKS = "__nncf_hooks"
 _WEIGHT = re.compile(r"(?:(?P<name>.+)/)?(?:conv\w*|linear)/\d+__1")
@@ -48,11 +49,25 @@ def _of_weights(model: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
+def grid_of(model: nn.Module, name: str) -> tuple[Tensor, int] | None:
+    """Give the scales and bits of the weight of the module `name`; None where NNCF rounds none."""
+    quantiser = _of_weights(model).get(name)
+    if quantiser is None:
+        return None
+    most = cast("Any", quantiser).level_high
+    return _high(quantiser) / int(most), _bits(quantiser)
+
+
+def _high(quantiser: nn.Module) -> Tensor:
+    """Give the largest weight of each channel that is not cut off."""
+    scale = cast("Tensor", quantiser.scale).detach().abs().flatten()
+    return scale + float(getattr(quantiser, "eps", 0.0))
+
+
 def _rounded(layer: Layer, quantiser: nn.Module) -> Layer:
     """Round to whole steps of scale / level_high, in the order in which NNCF computes it."""
-    names = ("scale", "level_low", "level_high")
-    scale, least, most = (getattr(quantiser, name) for name in names)
-    scale = scale.detach().abs().flatten() + float(getattr(quantiser, "eps", 0.0))
+    least, most = (getattr(quantiser, name) for name in ("level_low", "level_high"))
+    scale = _high(quantiser)
     per = "per tensor" if scale.numel() == 1 else "per channel"
     words = scheme(f"int{_bits(quantiser)}", per, scale / most, None)
     read: Callable[[], Tensor] = layer.weight

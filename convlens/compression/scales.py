@@ -16,6 +16,7 @@ from convlens.errors import ArgumentError
 from convlens.forms import form_of
 from convlens.graphs import find_in_graph
 from convlens.layers import Layer, find_layers
+from convlens.nncf_hooks import grid_of
 from convlens.weights import is_torch_quantised
 
 __all__ = ["Scales", "read_scales", "scales_of"]
@@ -66,7 +67,7 @@ def read_scales(model: nn.Module, layer: str) -> Scales:
     Parameters
     ----------
     model : torch.nn.Module
-        Quantised by convlens, torch.ao, torchao's PT2E or ``quantize_``.
+        Quantised by convlens, torch.ao, torchao's PT2E or ``quantize_``, NNCF.
     layer : str
         Its key or name.
 
@@ -91,8 +92,9 @@ def read_scales(model: nn.Module, layer: str) -> Scales:
     >>> scales.scales.shape, int(abs(scales.integers).max())
     ((12,), 7)
     """
-    found = find_layers(model)[layer]
-    scales = scales_of(found)
+    layers = find_layers(model)
+    found = layers[layer]
+    scales = scales_of(found, layers.model)
     if scales is None:
         said = "; ".join(found.notes) or f"{found.dtype} weights"
         raise ArgumentError(
@@ -101,11 +103,13 @@ def read_scales(model: nn.Module, layer: str) -> Scales:
     return scales
 
 
-def scales_of(layer: Layer) -> Scales | None:
-    """Return how a layer is quantised; None where it is not."""
+def scales_of(layer: Layer, model: nn.Module) -> Scales | None:
+    """Return how a layer of a model is quantised; None where it is not."""
     if layer.reason is not None or not layer.shape:
         return None
     grid = _from_graph(layer) if isinstance(layer.module, fx.GraphModule) else _of(layer.module)
+    if grid is None and (known := grid_of(model, layer.name)) is not None:
+        grid = _Grid(known[0], torch.zeros(known[0].numel()), known[1])
     if grid is None:
         return None
     weight = layer.weight().double().cpu()

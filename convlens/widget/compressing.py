@@ -377,9 +377,10 @@ def _zeros(found: CompressionReport) -> list[float | None]:
 def _read(model: nn.Module, key: str) -> Scales | None:
     layers = find_layers(model)
     try:
-        return scales_of(layers[key])
+        layer = layers[key]
     except UnknownLayerError:  # found without running the model, layers have no calls
-        return scales_of(layers[re.sub(r":\d+$", "", key)])
+        layer = layers[re.sub(r":\d+$", "", key)]
+    return scales_of(layer, layers.model)
 
 
 def _grid(scales: Scales | None) -> dict[str, Any]:

@@ -153,6 +153,8 @@ def test_nncf(model, images):
     hook = getattr(int8, "__nncf_hooks").pre_hooks["stem/conv2d/0__1"]["0"]
     expected = hook(int8.stem.weight).detach()
     away = (cl.find_layers(int8)["stem"].weight() - expected).abs() > 1e-5
+    scales = cl.compression.read_scales(int8, "stem")
+    assert (scales.bits, abs(scales.integers).max()) == (8, 127)
     assert away.float().mean() < 0.02  # halves, which NNCF puts there and the last bit decides on
 
 
@@ -180,6 +182,13 @@ def test_weights_that_nncf_rounds_beside_the_modules(model):
     step = peaks / 127
     expected = (model.stem.weight.detach() / step).round() * step
     torch.testing.assert_close(layers["stem"].weight(), expected)
+    scales = cl.compression.read_scales(model, "stem")
+    assert (scales.bits, scales.per_channel, set(scales.zero_points)) == (8, True, {0})
+    np.testing.assert_allclose(scales.scales, step.flatten().numpy(), rtol=1e-6)
+    whole = torch.as_tensor(scales.integers) * step
+    torch.testing.assert_close(whole, expected)
+    with pytest.raises(cl.errors.ArgumentError, match="no scales"):
+        cl.compression.read_scales(model, "conv")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
