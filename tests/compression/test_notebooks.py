@@ -55,3 +55,4 @@ def test_pruning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert "cka: at sparsity 0.400" in said
     assert "nbs: at sparsity 0.400" in said
     assert "round 1" in said
+    assert "cka_last" in said
