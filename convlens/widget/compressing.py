@@ -13,8 +13,7 @@ import numpy.typing as npt
 from torch import nn
 
 from convlens.activations import untouched
-from convlens.compression import Assessment, CompressionReport, LayerChange, report
-from convlens.compression.result import Rankable
+from convlens.compression import Assessment, CompressionReport, report
 from convlens.compression.scales import Scales, scales_of
 from convlens.compression.sizes import packed_size
 from convlens.errors import ArgumentError, ConvlensError, UnknownLayerError, nearest
@@ -22,6 +21,7 @@ from convlens.layers import find_layers
 from convlens.widget.analysis import Progress
 from convlens.widget.answers import Answer, Steps
 from convlens.widget.flipped import Flipped
+from convlens.widget.reporting import RANKINGS, describe_rankings, said
 from convlens.widget.sources import Sources
 from convlens.widget.strip import Strip
 
@@ -30,69 +30,6 @@ __all__ = ["AFTER", "RANKINGS", "Compressing", "describe_compression"]
 AFTER = ("auto", "model", "reference")
 """Which of the two models is the compressed one; "auto": the one that takes fewer bytes."""
 
-RANKINGS = tuple(Rankable)
-
-_WORDS: dict[str, tuple[str, str, str]] = {
-    "cost": (
-        "cost, alone",
-        "share",
-        (
-            "Share of the network's output that is lost when this layer alone is compressed: "
-            "the longest bar costs most."
-        ),
-    ),
-    "output_sqnr": (
-        "signal left, all compressed",
-        "dB",
-        (
-            "Signal over error in the layer's output when the whole network is compressed, with "
-            "what the layers before it did wrong: 10 dB less is ten times the error."
-        ),
-    ),
-    "isolated_sqnr": (
-        "signal left, alone",
-        "dB",
-        (
-            "Signal over error in the layer's own output when it alone is compressed: "
-            "10 dB less is ten times the error."
-        ),
-    ),
-    "weight_sqnr": (
-        "signal left in the weights",
-        "dB",
-        "Signal over error in the layer's weights: 10 dB less is ten times the error.",
-    ),
-    "output_cosine": (
-        "direction of the output",
-        "likeness",
-        "Cosine between the layer's outputs before and after. Bars show what is missing to 1.",
-    ),
-    "cka": (
-        "representation (CKA)",
-        "likeness",
-        (
-            "How alike the two layers tell inputs apart. Bars show what is missing to 1: "
-            "the longest has changed most."
-        ),
-    ),
-    "exact_zeros": (
-        "weights that are 0",
-        "share",
-        "Share of the layer's weights that are exactly 0: the longest bar is pruned most.",
-    ),
-}
-_FIGURES = (
-    *RANKINGS,
-    "isolated_cosine",
-    "isolated_agreement",
-    "isolated_accuracy",
-    "cka_stderr",
-    "reference_exact_zeros",
-    "zero_filters",
-    "reference_zero_filters",
-    "entropy",
-    "reference_entropy",
-)
 # the whole goes over the wire each time: seldom enough to leave the worker its time
 _TELL_EVERY = 0.3
 
@@ -241,39 +178,18 @@ class Compressing:
     def _reply(self, after: str, params: Mapping[str, Any]) -> Answer:
         assessment = self.kept[after].assessment
         found = assessment.result()
-        overall = found.overall
         header = {
             **params,
             "side": after,
-            "before": found.reference,
-            "title": found.model,
             "done": assessment.done,
             "total": assessment.total,
             "label": _doing(assessment),
-            "finished": found.finished,
-            "columns": list(_FIGURES),
-            "layers": [_row(layer, after) for layer in found.layers],
-            "overall": {
-                name: getattr(overall, name) for name in type(overall).__dataclass_fields__
-            },
-            "zeros": _zeros(found),
-            "isolated": found.isolated_samples,
-            "alone": {
-                after: list(found.only_model),
-                _other(after): list(found.only_reference),
-            },
-            "notes": list(found.notes),
+            **said(found, after),
         }
         flips = [
             [f.index, f.before, f.after, -1 if f.label is None else f.label] for f in found.flips
         ]
-        return header, {
-            "figures": np.array(
-                [[_number(getattr(layer, name)) for name in _FIGURES] for layer in found.layers],
-                dtype=np.float32,
-            ).reshape(-1, len(_FIGURES)),
-            "flips": np.array(flips, dtype=np.int32).reshape(-1, 4),
-        }
+        return header, {"flips": np.array(flips, dtype=np.int32).reshape(-1, 4)}
 
     # -- beside it -------------------------------------------------------------------------
 
@@ -312,18 +228,7 @@ def describe_compression(sources: Sources) -> dict[str, Any] | None:
     """Describe for the front end what layers can be ranked by; None where there is no report."""
     if sources.reference is None or sources.inputs is None:
         return None
-    return {
-        "rankings": [
-            {
-                "name": name,
-                "title": _WORDS[name][0],
-                "unit": _WORDS[name][1],
-                "help": _WORDS[name][2],
-                "falling": falling,
-            }
-            for name, falling in Rankable.items()
-        ]
-    }
+    return describe_rankings()
 
 
 def _check(sources: Sources, after: str) -> None:
@@ -347,31 +252,6 @@ def _doing(assessment: Assessment) -> str:
     label = assessment.label
     alone = assessment.phase in ("isolated", "") and not label.startswith("batch ")
     return f"{label} alone" if alone and label != "reference" else label
-
-
-def _row(layer: LayerChange, after: str) -> dict[str, Any]:
-    return {
-        after: layer.key,
-        _other(after): layer.reference_key,
-        "how": layer.how,
-        "notes": list(layer.notes),
-        "reasons": dict(layer.reasons),
-    }
-
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else value
-
-
-def _zeros(found: CompressionReport) -> list[float | None]:
-    """Give the share of all weights that are 0, before and after."""
-    shares: list[float | None] = []
-    for name in ("reference_exact_zeros", "exact_zeros"):
-        known = [(getattr(x, name), np.prod(x.shape)) for x in found.layers]
-        known = [(share, size) for share, size in known if share is not None]
-        whole = sum(size for _, size in known)
-        shares.append(float(sum(s * n for s, n in known) / whole) if whole else None)
-    return shares
 
 
 def _read(model: nn.Module, key: str) -> Scales | None:

@@ -6,13 +6,7 @@ import type { Client } from "./client";
 import type { Thumbnail } from "./inputs";
 import type { Arrays, Headers, KernelTraits, Traits } from "./protocol";
 import type { Signals } from "./state";
-import type { Matched, RankedBy, Ranking } from "./wire/compression";
-
-/** A layer before and after: its figures by name, NaN where there is none. */
-export interface Change extends Matched {
-  readonly index: number;
-  readonly figures: Readonly<Record<string, number>>;
-}
+import type { Matched } from "./wire/compression";
 
 /** An input that is taken for another class. */
 export interface Flip {
@@ -24,10 +18,7 @@ export interface Flip {
   readonly kind: "lost" | "won" | "other";
 }
 
-export interface Report extends Omit<Headers["compression"], "layers"> {
-  readonly layers: readonly Change[];
-  readonly flips: readonly Flip[];
-}
+export type Report = Headers["compression"] & { readonly flips: readonly Flip[] };
 
 export interface Seen {
   readonly picture: Thumbnail;
@@ -46,11 +37,8 @@ export class Compressing {
   readonly unseen = signal<string | null>(null);
   /** The report is of what is chosen, and of the weights of now. */
   readonly current: ReadonlySignal<boolean>;
-  readonly ranking: ReadonlySignal<Ranking | undefined>;
-  /** Worst first; those without a value last. */
-  readonly ranked: ReadonlySignal<readonly Change[]>;
   /** The chosen layer, where it is in the report. */
-  readonly change: ReadonlySignal<Change | undefined>;
+  readonly change: ReadonlySignal<Matched | undefined>;
   /** Which of the flipped inputs are shown. */
   readonly kind = signal<Flip["kind"] | "all">("all");
   readonly from = signal<number | null>(null);
@@ -84,19 +72,6 @@ export class Compressing {
       if (found?.after !== traits.compression_after.value) return false;
       return kernel._structure.value.offline || found.revision === kernel.revision.value;
     });
-    this.ranking = computed(() => this.declared(traits.compression_by.value));
-    this.ranked = computed(() => {
-      const { name, falling } = this.ranking.value ?? { name: "cost", falling: true };
-      const value = ({ figures }: Change) => {
-        const figure = figures[name] as number;
-        return Number.isNaN(figure) ? Number.POSITIVE_INFINITY : falling ? -figure : figure;
-      };
-      // of equals, and of those without a value, the first of the model comes first
-      const layers = [...(this.report.value.value?.layers ?? [])];
-      const order = (a: Change, b: Change) =>
-        Number(Number.isNaN(a.figures[name])) - Number(Number.isNaN(b.figures[name]));
-      return layers.sort((a, b) => order(a, b) || value(a) - value(b) || a.index - b.index);
-    });
     this.change = computed(() =>
       this.report.value.value?.layers.find(({ model }) => model === traits.layer.value),
     );
@@ -107,10 +82,6 @@ export class Compressing {
         (flip) => (kind === "all" || flip.kind === kind) && (from === null || flip.before === from),
       );
     });
-  }
-
-  declared(name: RankedBy): Ranking | undefined {
-    return this.#kernel._structure.value.compression?.rankings.find((one) => one.name === name);
   }
 
   /** Starts, or goes on. */
@@ -162,9 +133,9 @@ export class Compressing {
     const after = this.#traits.compression_after.peek();
     this.#client.request("compression_known", { after }).then(
       ({ header, arrays }) => {
-        const { figures, flips } = arrays;
-        if (!header.found || !figures || !flips || this.report.asked.peek()) return;
-        const found = read(header as Headers["compression"], { figures, flips });
+        const { flips } = arrays;
+        if (!header.found || !flips || this.report.asked.peek()) return;
+        const found = read(header as Headers["compression"], { flips });
         batch(() => {
           this.report.asked.value = JSON.stringify({ after });
           this.report.value.value = found;
@@ -228,30 +199,17 @@ export class Compressing {
 /** Flips in a page of pictures, as Python has it. */
 const PAGE = 48;
 
-function read(
-  header: Headers["compression"],
-  { figures, flips }: Arrays["compression"],
-): Report | null {
+function read(header: Headers["compression"], { flips }: Arrays["compression"]): Report | null {
+  // a message may only say how far it is
   if (!header.layers) return null;
-  const { columns } = header;
   return {
     ...header,
-    layers: header.layers.map((layer, index) => ({
-      ...layer,
-      index,
-      figures: Object.fromEntries(
-        columns.map((name, at) => [name, figures[index * columns.length + at] as number]),
-      ),
-    })),
     flips: Array.from({ length: flips.length / 4 }, (_, row) => {
-      const [index, before, after, truth] = flips.subarray(4 * row, 4 * row + 4) as unknown as [
-        number,
-        number,
-        number,
-        number,
-      ];
+      const [index, before, after, truth] = [...flips.subarray(4 * row, 4 * row + 4)] as Four;
       const kind = truth === before ? "lost" : truth === after ? "won" : "other";
       return { index, before, after, label: truth < 0 ? null : truth, kind };
     }),
   };
 }
+
+type Four = [number, number, number, number];

@@ -1,12 +1,8 @@
-import { Canvas, type Size } from "../canvas";
 import type { Report } from "../compressing";
-import type { Colors } from "../draw/colors";
 import { count, weight } from "../format";
 import type { ViewProps } from "../state";
-import type { Grid } from "../wire/compression";
 import type { Beside } from "../wire/features";
 import { seeFilters } from "./ranking";
-import { byClass, figuresOf } from "./words";
 
 interface Props extends ViewProps {
   report: Report;
@@ -31,7 +27,7 @@ export function LayerCard({ store, report }: Props) {
       </section>
     );
   }
-  const reasons = [...new Set(Object.values(change.reasons))];
+  const figures = store.kernel._structure.value.compression?.figures ?? [];
   return (
     <section class="cl-card cl-change" aria-label="Chosen layer">
       <h4>
@@ -46,17 +42,17 @@ export function LayerCard({ store, report }: Props) {
         </p>
       )}
       <dl>
-        {figuresOf(change).map(
-          ([name, value, help]) =>
-            value && (
+        {figures.map(
+          ([name, help], at) =>
+            change.figures[at] && (
               <div key={name} title={help}>
                 <dt>{name}</dt>
-                <dd>{value}</dd>
+                <dd>{change.figures[at]}</dd>
               </div>
             ),
         )}
       </dl>
-      {[...reasons, ...change.notes].map((note) => (
+      {change.notes.map((note) => (
         <p key={note} class="cl-fine">
           {note}
         </p>
@@ -69,7 +65,7 @@ const SIDES: readonly Beside[] = ["model", "reference"];
 
 /** Scale and zero point of each channel, where the layer is quantised. */
 export function ScalesCard({ store }: ViewProps) {
-  const { compressing, traits, kernel } = store;
+  const { compressing, kernel } = store;
   const found = compressing.scales.value.value;
   if (!found || found.model !== compressing.change.value?.model) return null;
   const { model, reference } = kernel._structure.value;
@@ -81,19 +77,38 @@ export function ScalesCard({ store }: ViewProps) {
         const zeros = found[`${side}_zeros`];
         const span = found[`${side}_span`];
         if (!grid || !scales || !zeros || !span) return null;
-        const at = Math.min(traits.channel.value ?? 0, scales.length - 1);
         return (
           <section key={side} class="cl-card cl-scales" aria-label="Scales">
             <h4>
               int{grid.bits} {grid.per_channel ? "per channel" : "per tensor"}
               <span class="cl-hint">{side === "model" ? model.title : reference?.title}</span>
             </h4>
-            <Scales store={store} scales={scales} at={at} />
-            <p>
-              {grid.per_channel ? `channel ${at}: ` : ""}scale {weight(scales[at])}, zero point{" "}
-              {zeros[at]}, integers {span[2 * at]} to {span[2 * at + 1]}
-            </p>
-            <InputGrid grid={grid} />
+            <div class="cl-values">
+              <table>
+                <tr>
+                  <td>channel</td>
+                  <td>scale</td>
+                  <td>zero point</td>
+                  <td>integers</td>
+                </tr>
+                {Array.from(scales, (scale, at) => (
+                  <tr key={at}>
+                    <td>{at}</td>
+                    <td>{scale.toPrecision(4)}</td>
+                    <td>{zeros[at]}</td>
+                    <td>
+                      {span[2 * at]} to {span[2 * at + 1]}
+                    </td>
+                  </tr>
+                ))}
+              </table>
+            </div>
+            {grid.input && (
+              <p>
+                its input: int{grid.input[2]}, scale {weight(grid.input[0])}, zero point{" "}
+                {grid.input[1]}
+              </p>
+            )}
           </section>
         );
       })}
@@ -101,71 +116,16 @@ export function ScalesCard({ store }: ViewProps) {
   );
 }
 
-function InputGrid({ grid: { input } }: { grid: Grid }) {
-  if (!input) return null;
-  const [scale, zero, bits] = input;
-  return (
-    <p>
-      its input: int{bits}, scale {weight(scale)}, zero point {zero}
-    </p>
-  );
-}
-
-interface ScalesProps extends ViewProps {
-  scales: Float32Array;
-  at: number;
-}
-
-/** The scales as bars over channels: a click or an arrow key chooses one. */
-function Scales({ store, scales, at }: ScalesProps) {
-  const draw = (context: CanvasRenderingContext2D, { width, height }: Size, colors: Colors) => {
-    const chosen = store.traits.channel.value ?? 0;
-    const most = Math.max(...scales) || 1;
-    const step = width / scales.length;
-    scales.forEach((scale, channel) => {
-      context.fillStyle = channel === chosen ? colors.accent : colors.edge;
-      const tall = (height * scale) / most;
-      context.fillRect(channel * step, height - tall, Math.max(1, step - (step > 4 ? 1 : 0)), tall);
-    });
-  };
-  const choose = (channel: number) =>
-    store.set("channel", Math.min(scales.length - 1, Math.max(0, channel)));
-  return (
-    <div
-      class="cl-scale-bars"
-      role="slider"
-      tabIndex={0}
-      aria-label="Scale of each channel"
-      aria-valuemin={0}
-      aria-valuemax={scales.length - 1}
-      aria-valuenow={at}
-      aria-valuetext={`channel ${at}, ${weight(scales[at])}`}
-      onClick={(event) => {
-        const { width, left } = event.currentTarget.getBoundingClientRect();
-        choose(Math.floor(((event.clientX - left) / width) * scales.length));
-      }}
-      onKeyDown={(event) => {
-        const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
-        if (by === undefined) return;
-        event.preventDefault();
-        choose(at + by);
-      }}
-    >
-      <Canvas store={store} paint={draw} aria-hidden="true" />
-    </div>
-  );
-}
-
 /** From which class inputs flipped, and where to. */
 export function ClassesCard({ store, report }: Props) {
   const { compressing, inputs } = store;
-  const rows = byClass(report.flips);
-  const share = (some: number) => `${(100 * some) / (rows[0]?.flips ?? 1)}%`;
+  const rows = report.classes;
+  const share = (some: number) => `${(100 * some) / (rows[0]?.[1] ?? 1)}%`;
   if (rows.length === 0) return null;
   return (
     <section class="cl-card cl-classes" aria-label="Flips by class">
       <h4>Flips by class</h4>
-      {rows.map(({ before, flips, lost, won, to }) => (
+      {rows.map(([before, flips, lost, won, to]) => (
         <button
           key={before}
           type="button"
@@ -185,7 +145,7 @@ export function ClassesCard({ store, report }: Props) {
           <span class="cl-hint">→ {inputs.className(to)}</span>
         </button>
       ))}
-      {report.overall.accuracy !== null && (
+      {report.flips[0]?.label != null && (
         <p class="cl-key">
           <i /> lost <i /> won <i /> wrong in both
         </p>
@@ -198,11 +158,10 @@ export function ClassesCard({ store, report }: Props) {
 export function RestCard({ store, report }: Props) {
   const { model, reference } = store.kernel._structure.value;
   const titles = { model: model.title, reference: reference?.title };
-  const { alone, notes, isolated } = report;
+  const { alone, notes } = report;
   return (
     <section class="cl-card" aria-label="Notes">
       <h4>Notes</h4>
-      {isolated > 0 && <p>Costs are of {count(isolated)} inputs, one layer at a time.</p>}
       {notes.map((note) => (
         <p key={note}>{note}</p>
       ))}

@@ -1,3 +1,4 @@
+import { count } from "../format";
 import { Segments } from "../segments";
 import type { ViewProps } from "../state";
 import type { After, RankedBy } from "../wire/compression";
@@ -7,10 +8,9 @@ export function Controls({ store }: ViewProps) {
   const { compressing, traits, kernel } = store;
   const { compression, model, reference } = kernel._structure.value;
   const report = compressing.report.value.value;
-  const ranking = compressing.ranking.value;
   const fixed = store.lost.value !== "";
-  const none = (name: string) =>
-    report?.finished && report.layers.every(({ figures }) => Number.isNaN(figures[name]));
+  const none = (name: RankedBy) =>
+    report?.finished && report.layers.every(({ missing }) => missing[name] !== undefined);
   const after = traits.compression_after.value;
   return (
     <div class="cl-tools cl-compare">
@@ -46,7 +46,9 @@ export function Controls({ store }: ViewProps) {
       />
       <span class="cl-space" />
       <Progress store={store} />
-      {ranking && <p class="cl-plain">{ranking.help}</p>}
+      <p class="cl-plain">
+        {compression?.rankings.find(({ name }) => name === traits.compression_by.value)?.help}
+      </p>
     </div>
   );
 }
@@ -57,7 +59,7 @@ function Progress({ store }: ViewProps) {
   const found = value.value;
   const current = compressing.current.value;
   if (running.value) {
-    const words = found && current ? `${found.label}, ${found.overall.n} inputs` : "starting …";
+    const words = found && current ? `${found.label}, ${count(found.n)} inputs` : "starting …";
     return (
       <span class="cl-hint" role="status">
         {words}

@@ -15,7 +15,7 @@ const KINDS = [
 export function Flips({ store }: ViewProps) {
   const { compressing, traits } = store;
   const report = compressing.report.value.value;
-  if (!report || report.overall.agreement === null) return null;
+  if (!report?.classified) return null;
   const from = compressing.from.value;
   const all = report.flips;
   const chosen = compressing.flips.value.find(({ index }) => index === traits.input_index.value);

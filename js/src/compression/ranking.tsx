@@ -1,16 +1,15 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
-import type { Change } from "../compressing";
 import { moveIn } from "../list";
 import { Name } from "../name";
 import type { ViewProps } from "../state";
-import { lengths, whyNot, written } from "./words";
+import type { Matched } from "../wire/compression";
 
 /** The layers, the worst first: a click chooses one, one more sees its filters. */
 export function RankingList({ store }: ViewProps) {
-  const { compressing, traits } = store;
+  const { compressing, traits, kernel } = store;
   const list = useRef<HTMLDivElement>(null);
-  const layers = compressing.ranked.value;
-  const ranking = compressing.ranking.value;
+  const report = compressing.report.value.value;
+  const by = traits.compression_by.value;
   const chosen = traits.layer.value;
   useLayoutEffect(() => {
     // by hand: the browser would scroll the page around it too
@@ -19,9 +18,13 @@ export function RankingList({ store }: ViewProps) {
     if (!box || !row) return;
     const over = row.offsetTop + row.offsetHeight - box.clientHeight;
     box.scrollTop = Math.min(row.offsetTop, Math.max(over, box.scrollTop));
-  }, [chosen, ranking]);
-  if (!ranking) return null;
-  const shares = lengths(layers, ranking);
+  }, [chosen, by]);
+  if (!report) return null;
+  const { order, shares } = report.rankings[by];
+  const layers = order.map((place) => report.layers[place] as Matched);
+  const title = kernel._structure.value.compression?.rankings.find(
+    ({ name }) => name === by,
+  )?.title;
   const keys = (event: KeyboardEvent) => {
     const names = layers.map(({ model }) => model);
     const next = moveIn(names, chosen, event.key);
@@ -38,7 +41,7 @@ export function RankingList({ store }: ViewProps) {
       class="cl-ranking"
       role="listbox"
       tabIndex={0}
-      aria-label={`Layers by ${ranking.title}`}
+      aria-label={`Layers by ${title}`}
       aria-activedescendant={at < 0 ? undefined : id(at)}
       onKeyDown={keys}
     >
@@ -48,7 +51,7 @@ export function RankingList({ store }: ViewProps) {
           store={store}
           id={id(index)}
           change={change}
-          share={shares[index] as number}
+          share={shares[order[index] as number] as number}
         />
       ))}
     </div>
@@ -62,16 +65,15 @@ export function seeFilters(store: ViewProps["store"], layer: string): void {
 
 interface RowProps extends ViewProps {
   id: string;
-  change: Change;
+  change: Matched;
   share: number;
 }
 
 function Row({ store, id, change, share }: RowProps) {
-  const { compressing, traits } = store;
-  const { name, unit } = compressing.ranking.value ?? { name: "cost", unit: "share" };
-  const reason = whyNot(change, name, compressing.report.value.value?.finished ?? false);
-  const value = written(unit, change.figures[name]);
-  const title = reason === null ? `${change.model}: ${value}` : `${change.model}: ${reason}`;
+  const by = store.traits.compression_by.value;
+  const value = change.texts[by];
+  const reason = change.missing[by];
+  const title = `${change.model}: ${reason ?? value}`;
   const renamed = change.model !== change.reference;
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the list takes the keys
@@ -81,21 +83,21 @@ function Row({ store, id, change, share }: RowProps) {
       class="cl-ranked"
       role="option"
       data-ranked={change.model}
-      aria-selected={change.model === traits.layer.value}
+      aria-selected={change.model === store.traits.layer.value}
       aria-label={title}
       title={renamed ? `${title} · ${change.reference} in the other` : title}
       onClick={() => store.select(change.model)}
       onDblClick={() => seeFilters(store, change.model)}
     >
       <Name text={change.model} />
-      {reason === null ? (
+      {reason === undefined ? (
         <span class="cl-track">
           <i style={{ width: `${100 * share}%` }} />
         </span>
       ) : (
         <span class="cl-reason">{reason}</span>
       )}
-      <span class="cl-value">{reason === null && value}</span>
+      <span class="cl-value">{value}</span>
       <button
         type="button"
         class="cl-link"

@@ -5,7 +5,6 @@ import { Controls } from "../compression/controls";
 import { Flips } from "../compression/flips";
 import { compressionPicture } from "../compression/picture";
 import { RankingList } from "../compression/ranking";
-import { facts } from "../compression/words";
 import { ProblemNotice } from "../notices";
 import type { ViewProps } from "../state";
 import "../css/compression.css";
@@ -36,18 +35,10 @@ export function CompressionView({ store }: ViewProps) {
       {report ? (
         <div class={`cl-report${compressing.current.value ? "" : " cl-past"}`}>
           <dl class="cl-sums">
-            {facts(report).map(({ name, before, after, more, title }) => (
-              <div key={name} title={title}>
+            {report.facts.map(([name, value, more, help]) => (
+              <div key={name} title={help}>
                 <dt>{name}</dt>
-                <dd>
-                  {before}
-                  {after && (
-                    <>
-                      {" "}
-                      <span class="cl-hint">→</span> {after}
-                    </>
-                  )}
-                </dd>
+                <dd>{value}</dd>
                 <dd class="cl-hint">{more}</dd>
               </div>
             ))}

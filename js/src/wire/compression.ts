@@ -20,11 +20,16 @@ export interface CompressionParams {
   compression_scales: Record<Beside, string>;
 }
 
-/** A layer in both models, and why figures of it are missing. */
+/** A layer in both models, in words. */
 export type Matched = Record<Beside, string> & {
+  /** How the two were matched. */
   how: string;
+  /** By what it can be ranked by: its value, "" where it is missing, and why. */
+  texts: Record<RankedBy, string>;
+  missing: Partial<Record<RankedBy, string>>;
+  /** As `CompressionOffer.figures` names them; "": none. */
+  figures: string[];
   notes: string[];
-  reasons: Record<string, string>;
 };
 
 export interface CompressionHeaders {
@@ -38,24 +43,17 @@ export interface CompressionHeaders {
     total: number | null;
     label: string;
     finished: boolean;
-    /** Of the figures. */
-    columns: string[];
+    /** Inputs so far. */
+    n: number;
+    /** Of the whole: name, value, what to add, and what it means. */
+    facts: [name: string, value: string, more: string, help: string][];
     layers: Matched[];
-    overall: {
-      n: number;
-      accuracy: number | null;
-      reference_accuracy: number | null;
-      agreement: number | null;
-      output_sqnr: number | null;
-      size: number | null;
-      reference_size: number | null;
-      packed: number;
-      reference_packed: number;
-    };
-    /** Share of all weights that are 0, before and after. */
-    zeros: [number | null, number | null];
-    /** Inputs on which each layer was compressed alone. */
-    isolated: number;
+    /** The worst layer first, and of each layer how long its bar is, of the longest. */
+    rankings: Record<RankedBy, { order: number[]; shares: number[] }>;
+    /** Of the class before: flips, lost, won, and the class that most went to. */
+    classes: [before: number, flips: number, lost: number, won: number, most: number][];
+    /** Both tell the same classes apart. */
+    classified: boolean;
     /** Layers without a counterpart. */
     alone: Record<Beside, string[]>;
     notes: string[];
@@ -88,7 +86,7 @@ export interface Grid {
 
 export interface CompressionReplies {
   /** `flips`: index, class before, class after, true class (-1: not known) of each. */
-  compression: { figures: Float32Array; flips: Int32Array };
+  compression: { flips: Int32Array };
   compression_known: Partial<CompressionReplies["compression"]>;
   compression_flips: { thumbnails?: Uint8Array };
   /** Of each channel: scale, zero point, least and largest integer. */
@@ -97,18 +95,10 @@ export interface CompressionReplies {
   } & { [K in Beside as `${K}_zeros` | `${K}_span`]?: Int32Array };
 }
 
-/** What layers can be ranked by; null where there is no report. */
+/** What layers can be ranked by, and what is told of each: names, and what they mean. */
 export interface CompressionOffer {
-  rankings: Ranking[];
-}
-
-export interface Ranking {
-  name: RankedBy;
-  title: string;
-  unit: "share" | "dB" | "likeness";
-  help: string;
-  /** The largest comes first. */
-  falling: boolean;
+  rankings: { name: RankedBy; title: string; help: string }[];
+  figures: [name: string, help: string][];
 }
 
 export const COMPRESSION_KINDS = [
