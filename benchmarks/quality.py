@@ -3,7 +3,8 @@
 Both measure the 3 x 3 convolutions of a ResNet-18 and a ResNet-50 as they are for ImageNet, with
 seeded weights whose structure is like that of trained ones. All figures of convlens are computed,
 orthogonality included. Each tool runs in a process of its own that has loaded the weights, as its
-user's would, and the processes take turns. Needs the `bench` extra.
+user's would, and the passes that numba compiles, and the processes take turns. Needs the `bench`
+and `fast` extras.
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ from torch import Tensor, nn
 GOAL = 10.0
 TOLERANCE = 1e-5
 STAGES = {"ResNet-18": (4, 4, 4, 4), "ResNet-50": (3, 4, 6, 3)}
-TOOLS = ("torchconvquality", "convlens", "convlens-without-orthogonality", "read")
+TOOLS = (
+    "torchconvquality",
+    "convlens",
+    "convlens-without-numba",
+    "convlens-without-orthogonality",
+    "read",
+)
 
 
 def shapes(net: str) -> list[tuple[int, int]]:
@@ -86,9 +93,13 @@ def call_of(tool: str, model: nn.Module) -> Callable[[], object]:
         return lambda: measure_theirs(model)
     if tool == "read":  # every weight once: the limit for anything that looks at them
         return lambda: [torch.aminmax(weight.detach()) for weight in model.parameters()]
-    from convlens import measure_quality
+    if tool == "convlens-without-numba":
+        sys.modules["numba"] = None  # pyright: ignore[reportArgumentType]
+    from convlens import compiled, measure_quality
 
-    return lambda: measure_quality(model, orthogonality=tool == "convlens")
+    compiled.load()  # as who measures more than once has it
+    everything = tool != "convlens-without-orthogonality"
+    return lambda: measure_quality(model, orthogonality=everything)
 
 
 def work(tool: str, net: str, weights: str) -> None:
@@ -136,8 +147,10 @@ def largest_difference(model: nn.Module) -> float:
         measure_quality as measure_theirs,
     )
 
-    from convlens import measure_quality
+    from convlens import compiled, measure_quality
 
+    if missing := compiled.load():
+        raise SystemExit(f"The compiled passes are not there ({missing}): install convlens[fast].")
     theirs, ours = measure_theirs(model), measure_quality(model).to_dict()
     assert list(theirs) == list(ours), "the layers differ"
     worst = 0.0
@@ -176,6 +189,7 @@ def main() -> None:
         "weights",
         "torchconvquality",
         "convlens",
+        "without numba",
         "without orthogonality",
         "one read",
         "times faster",

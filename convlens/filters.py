@@ -263,8 +263,9 @@ def filters_of(layer: Layer) -> Filters:
             peaks = np.where(finite.cpu().numpy(), peaks, np.float32(np.nan))
             rows = rows[finite]
         high = float(np.nanmax(peaks)) if len(rows) else 0.0
+        unscaled = rows
         rows, factor = measures.scaled(rows, high)
-        moments = measures.moments_of(rows)
+        moments = measures.moments_of(rows, look.moments if rows is unscaled else None)
         mean = _mean(rows, moments) * factor
     values.flags.writeable = False
     shares, images = _eigenimages(moments)

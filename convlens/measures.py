@@ -12,7 +12,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import grad
 
+from convlens import compiled
 from convlens.errors import ArgumentError
 
 __all__ = [
@@ -33,16 +34,19 @@ __all__ = [
     "norm",
     "parts",
     "scaled",
+    "sparse_in",
     "undisturbed",
     "variance_entropy",
     "zeros_in",
 ]
 
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 _SUMMED = 1 << 18  # filters summed in float32 before float64 takes over
 _SMALL = 1 << 17  # weights below which float64 costs nothing
 _CACHED = 1 << 18  # weights that stay in a core's cache from one operation to the next
+_COMPILED = range(2, 65)  # taps for which the compiled pass is the quicker
 _SAFE = (1e-12, 1e12)  # largest weights whose squares float32 can hold, tiny neighbours included
 
 
@@ -58,6 +62,8 @@ class Look:
     """The sum of all absolute values: infinite or NaN where a weight is."""
     has_zeros: bool
     """Whether a weight is exactly zero."""
+    moments: Moments | None = None
+    """The sums over the filters, where they came with the look."""
 
 
 def as_rows(weight: Tensor) -> Tensor:
@@ -72,6 +78,8 @@ def as_rows(weight: Tensor) -> Tensor:
 def look_at(rows: Tensor) -> Look:
     """Find the sizes of the filters in `rows`, which is not empty."""
     n, taps = rows.shape
+    if _suits(rows) and (known := _compiled_look(rows)) is not None:
+        return known
     step = max(64, _CACHED // taps // 64 * 64) if rows.device.type == "cpu" else _SUMMED
     # One small place for absolute values: fresh memory costs more than what is done with them.
     sizes = rows.new_empty(min(step, n), taps)
@@ -84,6 +92,29 @@ def look_at(rows: Tensor) -> Look:
     whole = torch.cat(peaks)
     high, *rest = cast("list[float]", torch.stack((whole.max(), *found)).tolist())
     return Look(whole, high, sum(rest[::2]), not all(rest[1::2]))
+
+
+def _suits(rows: Tensor) -> bool:
+    """Whether the compiled passes are there for filters such as these."""
+    plain = rows.device.type == "cpu" and rows.dtype == torch.float32
+    return plain and rows.shape[1] in _COMPILED and compiled.passes() is not None
+
+
+def _compiled_look(rows: Tensor) -> Look | None:
+    """Look and sum up at once; None where the sums mean nothing, as with weights not finite."""
+    passes = cast(Any, compiled.passes())
+    n, taps = rows.shape
+    peaks, gram, total = np.empty(n, np.float32), np.zeros((taps, taps)), np.zeros(taps)
+    l1, high, zeros = passes.look(rows.numpy(), peaks, gram, total)
+    if not math.isfinite(l1):
+        return None
+    moments = Moments(n, _mirrored(gram), total)
+    return Look(torch.from_numpy(peaks), high, l1, zeros > 0, moments)
+
+
+def _mirrored(lower: Floats) -> Floats:
+    """Fill in the upper half of a symmetric matrix."""
+    return np.where(np.tri(len(lower), dtype=bool), lower, cast(Floats, lower.T))
 
 
 def zeros_in(rows: Tensor) -> int:
@@ -141,9 +172,12 @@ class Moments:
         return math.sqrt(squares)
 
 
-def moments_of(rows: Tensor) -> Moments:
-    """Sum up filters (n, K), shifted first where their mean is large against their spread."""
-    plain = _moments(rows)
+def moments_of(rows: Tensor, plain: Moments | None = None) -> Moments:
+    """Sum up filters (n, K), shifted first where their mean is large against their spread.
+
+    `plain` are their sums without a shift where these are known.
+    """
+    plain = plain or _moments(rows)
     spread = float(np.trace(plain.scatter))
     size = float(np.trace(plain.gram))
     if size - spread <= 4 * spread or size == 0:
@@ -158,22 +192,35 @@ def moments_of(rows: Tensor) -> Moments:
     return shifted
 
 
-def clean_moments(rows: Tensor, moments: Moments, sparse: Tensor) -> Moments:
-    """Return the moments without the filters at the places in `sparse`."""
-    count = len(sparse)
+def sparse_in(rows: Tensor, look: Look, limit: float) -> tuple[Mask, Moments | None]:
+    """Mark the filters that stay below `limit`; give their sums too where these cost nothing."""
+    n, taps = rows.shape
+    if look.moments is None:
+        return cast(Mask, (look.peaks < limit).cpu().numpy()), None
+    mask, gram, total = np.empty(n, np.bool_), np.zeros((taps, taps)), np.zeros(taps)
+    passes = cast(Any, compiled.passes())
+    found = (rows.numpy(), look.peaks.numpy(), np.float32(limit), mask, gram, total)
+    return mask, Moments(passes.sparse_moments(*found), _mirrored(gram), total)
+
+
+def clean_moments(
+    rows: Tensor, moments: Moments, mask: Mask, part: Moments | None = None
+) -> Moments:
+    """Return the moments without the filters in `mask`, whose sums without a shift are `part`."""
+    count = int(np.count_nonzero(mask))
     if count == 0:
         return moments
     if 2 * count <= len(rows):
         # Few to leave out: take their part away.
-        filters = rows.index_select(0, sparse)
-        part = _moments(filters if moments.shift is None else filters - moments.shift)
+        if part is None or moments.shift is not None:
+            places = torch.from_numpy(np.flatnonzero(mask)).to(rows.device)
+            filters = rows.index_select(0, places)
+            part = _moments(filters if moments.shift is None else filters - moments.shift)
         left = moments.count - count
         clean = Moments(left, moments.gram - part.gram, moments.total - part.total)
         if np.trace(clean.scatter) > 0.1 * np.trace(moments.scatter):
             return clean
-    kept = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
-    kept[sparse] = False
-    return moments_of(rows[kept])
+    return moments_of(rows[torch.from_numpy(~mask).to(rows.device)])
 
 
 def variance_entropy(moments: Moments) -> tuple[float, tuple[float, ...]]:

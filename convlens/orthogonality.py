@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from convlens import compiled
 from convlens.measures import float32_is_exact, norm, parts
 
 __all__ = ["orthogonality_of"]
@@ -71,6 +75,10 @@ def _sized(weight: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     large = groups == 1 and len(weight) >= _WIDE and weight.numel() >= _LARGE
     if not (large and _best_product(weight) is _product_by_onednn and _has_fast_bfloat16()):
         return weight, norm(weight, dim=1)
+    if (passes := compiled.passes()) is not None:
+        rounded, lengths = weight.bfloat16(), weight.new_empty(len(weight))
+        passes.lengths(_bits(rounded), lengths.numpy())
+        return rounded, lengths
     rounded = torch.empty_like(weight, dtype=torch.bfloat16)
     step = max(1, _CACHED // weight.shape[1])
     place = weight.new_empty(min(step, len(weight)), weight.shape[1])
@@ -83,7 +91,7 @@ def _sized(weight: Tensor, groups: int) -> tuple[Tensor, Tensor]:
 def _overlap(weight: Tensor, rows: Tensor, inverse: Tensor) -> float:
     """Sum |cosine| over the ordered pairs of different rows."""
     if rows.dtype == torch.bfloat16:
-        whole = _triangle(rows, inverse, _product_of_bfloat16)
+        whole = _rounded_triangle(rows, inverse)
         if abs(_bias(weight, rows, inverse)) < _TOLERANCE:
             return whole
         size = norm(weight, dim=1)
@@ -91,8 +99,24 @@ def _overlap(weight: Tensor, rows: Tensor, inverse: Tensor) -> float:
     return _triangle(weight, inverse, _best_product(weight))
 
 
+def _rounded_triangle(rows: Tensor, inverse: Tensor) -> float:
+    """Sum |cosine| over the ordered pairs of different rows of bfloat16."""
+    passes = compiled.passes()
+    if passes is None:
+        return _triangle(rows, inverse, _product_of_bfloat16)
+    whole, scale = 0.0, inverse.numpy()
+    for start, block in zip(range(0, len(rows), _STEP), parts(rows, _STEP), strict=True):
+        whole += passes.overlap(_bits(block @ rows[: start + len(block)].T), scale, start)
+    return whole
+
+
+def _bits(rounded: Tensor) -> npt.NDArray[np.uint16]:
+    """Return the memory of contiguous bfloat16, which NumPy has no name for, as integers."""
+    return cast("npt.NDArray[np.int16]", rounded.view(torch.int16).numpy()).view(np.uint16)
+
+
 def _triangle(rows: Tensor, inverse: Tensor, product: Callable[[Tensor, Tensor], Tensor]) -> float:
-    """Do so in blocks of rows."""
+    """Do so for rows as they are, in blocks."""
     found: list[Tensor] = []
     for start, block in zip(range(0, len(rows), _STEP), parts(rows, _STEP), strict=True):
         # Pairs come twice, so the lower triangle is enough.

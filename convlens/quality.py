@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from convlens import measures
+from convlens import compiled, measures
 from convlens.choices import check_eps, check_weight, choose_layers
 from convlens.errors import ArgumentError, Cancelled, ConvlensError
+from convlens.figures import figures_of, finite, renewed
 from convlens.layers import Layer, find_layers
-from convlens.orthogonality import orthogonality_of
-from convlens.randomness import compat_threshold, random_entropy
-from convlens.scores import NOT_YET, LayerQuality, Quality
+from convlens.scores import LayerQuality, Quality
+from convlens.threads import in_order
 from convlens.verdict import METRICS, Verdict
 
 __all__ = [
@@ -32,19 +33,8 @@ __all__ = [
     "sparsity_curve",
 ]
 
-Mask = npt.NDArray[np.bool_]
-
-_OF_RANDOM = ("entropy_of_random", "random_threshold", "p_random")
-_CLEAN = ("variance_entropy_clean", "variance_entropy_clean_normalized")
-_ONE_TAP = "one weight per filter: there is no pattern to measure"
-_NINE_TAPS = "defined for 9 taps (3 × 3) only: compare with entropy_of_random"
-_FEW = "needs at least 3 filters"
-_NONE_LEFT = "every filter is sparse"
-_NO_SPREAD = "all filters are the same: there is no spread to test"
-_ONE_FILTER = "needs at least 2 filters"
-_DEPTHWISE = "depthwise: each output has an input of its own"
-_FEW_OUTPUTS = "needs at least 2 outputs that are not zero"
-_FEW_IN_GROUP = "no group has 2 outputs that are not zero"
+_OFTEN = 1_000_000  # weights from which measuring them again is worth compiled passes
+_ALONE = 4_000_000  # weights of a layer that one thread gets through soon enough
 
 
 def measure_quality(
@@ -119,16 +109,16 @@ def measure_quality(
     chosen = choose_layers(found, layers)
     measured: dict[str, LayerQuality] = {}
     rows: list[LayerQuality] = []
-    for done, layer in enumerate(chosen, 1):
-        # Calls of one module share its weights.
-        if layer.name not in measured:
-            measured[layer.name] = measure_layer(layer, eps, orthogonality=orthogonality)
-        rows.append(replace(measured[layer.name], key=layer.key))
-        if progress is not None and progress(done, len(chosen), layer.key) is False:
-            raise Cancelled(f"Measuring was stopped after {done} of {len(chosen)} layers.")
-    names: dict[str, str] = {}
-    for layer in chosen:
-        names.setdefault(layer.name, layer.key)
+    # Calls of one module share its weights.
+    unique = {layer.name: layer for layer in reversed(chosen)}
+    names = {layer.name: unique[layer.name].key for layer in chosen}
+    with closing(_measured([unique[name] for name in names], eps, orthogonality)) as found_in_turn:
+        for done, layer in enumerate(chosen, 1):
+            if layer.name not in measured:
+                measured[layer.name] = next(found_in_turn)
+            rows.append(replace(measured[layer.name], key=layer.key))
+            if progress is not None and progress(done, len(chosen), layer.key) is False:
+                raise Cancelled(f"Measuring was stopped after {done} of {len(chosen)} layers.")
     return Quality(tuple(rows), eps, type(found.model).__name__, found.notes, names)
 
 
@@ -171,14 +161,8 @@ def measure_layer(
     eps = check_eps(eps)
     if isinstance(layer, Tensor):
         check_weight(layer, groups)
-        return _measure(layer.detach(), "", groups, eps, orthogonality)
-    unscored = _unscored(layer, eps)
-    if layer.reason is not None:
-        return replace(unscored, reason=layer.reason)
-    try:
-        return _measure(layer.weight(), layer.key, layer.groups, eps, orthogonality)
-    except ConvlensError as error:
-        return replace(unscored, reason=str(error))
+        return figures_of(layer.detach(), "", groups, eps, orthogonality)
+    return _call_for(layer, eps, orthogonality)()
 
 
 def remeasure(
@@ -208,23 +192,10 @@ def remeasure(
         If `eps` cannot be used.
     """
     eps = check_eps(eps)
-    if (moments := known.moments) is None or (high := known.max_abs) is None:
+    if known.moments is None:  # there is nothing to measure
         return replace(known, eps=eps)
     weight = layer.detach() if isinstance(layer, Tensor) else layer.weight()
-    with measures.undisturbed(weight):
-        rows, factor = measures.scaled(measures.as_rows(weight), high)
-        look = measures.look_at(rows)
-        if (look.high * factor, look.l1 * factor) != (high, known.l1):
-            wanted = orthogonality or not known.pending
-            return _measure(weight, known.key, known.groups, eps, wanted)
-        found = _Found(vars(known), eps=eps)
-        renewed = (*(known.pending if orthogonality else ()), *(_CLEAN if eps != known.eps else ()))
-        found["omitted"] = {k: why for k, why in known.omitted.items() if k not in renewed}
-        if eps != known.eps:
-            _add_sparsity(found, rows, look, moments)
-        if orthogonality and known.pending:
-            _add_orthogonality(found, rows, asked=True)
-        return found.frozen()
+    return renewed(known, weight, eps, orthogonality)
 
 
 def sparsity_curve(weight: Tensor, grid: Sequence[float]) -> npt.NDArray[np.int64]:
@@ -248,7 +219,7 @@ def sparsity_curve(weight: Tensor, grid: Sequence[float]) -> npt.NDArray[np.int6
         if not rows.numel():
             return np.zeros(len(grid), np.int64)
         look = measures.look_at(rows)
-        if not _finite(look, rows):
+        if not finite(look, rows):
             return np.zeros(0, np.int64)
         if look.high == 0:
             return np.full(len(grid), len(rows), np.int64)
@@ -265,116 +236,40 @@ def sparsity_curve(weight: Tensor, grid: Sequence[float]) -> npt.NDArray[np.int6
     return curve
 
 
-def _measure(
-    weight: Tensor, key: str, groups: int, eps: float, orthogonality: bool
-) -> LayerQuality:
-    out, inputs, *kernel = weight.shape
-    found = _Found(key=key, n=out * inputs, kernel=tuple(kernel), eps=eps)
-    found.update(out=out, inputs=inputs, groups=groups)
-    if weight.numel() == 0:
-        found["reason"] = f"no filters: its weight has shape {tuple(weight.shape)}"
-        return found.frozen()
-    with measures.undisturbed(weight):
-        rows = measures.as_rows(weight)
-        look = measures.look_at(rows)
-        if not _finite(look, rows):
-            found["reason"] = _not_finite(rows)
-            return found.frozen()
-        zeros = measures.zeros_in(rows) if look.has_zeros else 0
-        found.update(max_abs=look.high, exact_zeros=zeros / rows.numel())
-        rows, factor = measures.scaled(rows, look.high)
-        if factor != 1:
-            look = measures.look_at(rows)
-        moments = measures.moments_of(rows)
-        found.update(l1=look.l1 * factor, l2=moments.length * factor, moments=moments)
-        _add_entropy(found, moments)
-        _add_sparsity(found, rows, look, moments)
-        _add_orthogonality(found, rows, orthogonality)
-        return found.frozen()
-
-
-class _Found(dict[str, Any]):
-    """Figures of a layer as they come in, and why some do not."""
-
-    def omit(self, names: Iterable[str], why: str) -> None:
-        self.setdefault("omitted", {}).update(dict.fromkeys(names, why))
-
-    def frozen(self) -> LayerQuality:
-        return LayerQuality(**dict[str, Any](self))
-
-
-def _add_entropy(found: _Found, moments: measures.Moments) -> None:
-    """Add what the eigenvalues of all filters tell."""
-    n, taps = moments.count, len(moments.total)
-    if taps == 1:
-        found.omit(("variance_entropy", "variance_entropy_normalized", *_OF_RANDOM), _ONE_TAP)
+def _measured(layers: Sequence[Layer], eps: float, orthogonality: bool) -> Generator[LayerQuality]:
+    """Measure layers, one after the other or several at once."""
+    sizes = [math.prod(layer.shape) for layer in layers]
+    if sum(sizes) >= _OFTEN:
+        compiled.load_soon()
+    calls = (_call_for(layer, eps, orthogonality) for layer in layers)
+    # Operations of torch alone are too short: threads would wait for the interpreter between them.
+    if compiled.passes() is None or torch.get_num_threads() == 1:
+        yield from (call() for call in calls)
         return
-    entropy, shares = measures.variance_entropy(moments)
-    found.update(variance_entropy=entropy, explained_variance=shares)
-    _add_normalized(found, "variance_entropy_normalized", entropy, n, taps)
-    null = random_entropy(n, taps)
-    if null is None:
-        found.omit(_OF_RANDOM, _ONE_FILTER)
-        return
-    found.update(entropy_of_random=null.expected, random_threshold=null.threshold)
-    if any(shares):
-        found["p_random"] = null.p_value(entropy)
-    else:
-        found.omit(("p_random",), _NO_SPREAD)
-
-
-def _add_sparsity(
-    found: _Found, rows: Tensor, look: measures.Look, moments: measures.Moments
-) -> None:
-    """Add what depends on eps."""
-    found.update(dict.fromkeys(_CLEAN))
-    n, taps = rows.shape
-    # Nothing is below eps times nothing, and yet every filter of an all-zero layer is dead.
-    limit = look.high * found["eps"] if look.high else 1.0
-    mask = cast(Mask, (look.peaks < limit).cpu().numpy())
-    channels = cast(Mask, mask.reshape(found["groups"], -1, found["inputs"]))
-    count = int(np.count_nonzero(mask))
-    found.update(
-        sparsity=count / n,
-        dead_outputs=int(np.count_nonzero(channels.all(axis=2))),
-        dead_inputs=int(np.count_nonzero(channels.all(axis=1))),
+    at_once = (
+        size <= _ALONE and layer.device == "cpu" for size, layer in zip(sizes, layers, strict=True)
     )
-    if taps == 1 or count == n:
-        found.omit(_CLEAN, _ONE_TAP if taps == 1 else _NONE_LEFT)
-        return
-    sparse = torch.from_numpy(np.flatnonzero(mask)).to(rows.device)
-    clean = measures.clean_moments(rows, moments, sparse)
-    same = clean is moments
-    entropy = found["variance_entropy"] if same else measures.variance_entropy(clean)[0]
-    found["variance_entropy_clean"] = entropy
-    _add_normalized(found, "variance_entropy_clean_normalized", entropy, clean.count, taps)
+    yield from in_order(zip(calls, at_once, strict=True))
 
 
-def _add_normalized(found: _Found, name: str, entropy: float, n: int, taps: int) -> None:
-    """Add an entropy divided by T_H(n), or why that is not defined."""
-    threshold = compat_threshold(n)
-    if taps == 9 and threshold is not None:
-        found[name] = entropy / threshold
-    else:
-        found.omit((name,), _FEW if taps == 9 else _NINE_TAPS)
+def _call_for(layer: Layer, eps: float, orthogonality: bool) -> Callable[[], LayerQuality]:
+    """Read the weight of a layer; the call measures it, on whatever thread."""
+    unscored = _unscored(layer, eps)
+    if layer.reason is not None:
+        return lambda: replace(unscored, reason=layer.reason)
+    try:
+        weight = layer.weight()
+    except ConvlensError as error:
+        reason = str(error)
+        return lambda: replace(unscored, reason=reason)
 
+    def measure() -> LayerQuality:
+        try:
+            return figures_of(weight, layer.key, layer.groups, eps, orthogonality)
+        except ConvlensError as error:
+            return replace(unscored, reason=str(error))
 
-def _add_orthogonality(found: _Found, rows: Tensor, asked: bool) -> None:
-    both = ("orthogonality", "orthogonality_excluded")
-    if not asked:
-        found.omit(both, NOT_YET)
-    elif found["groups"] > 1 and found["inputs"] == 1:
-        found.omit(both, _DEPTHWISE)
-    else:
-        value, excluded = orthogonality_of(rows.view(found["out"], -1), found["groups"])
-        found.update(orthogonality=value, orthogonality_excluded=excluded)
-        if value is None:
-            found.omit(both[:1], _FEW_OUTPUTS if found["groups"] == 1 else _FEW_IN_GROUP)
-
-
-def _finite(look: measures.Look, rows: Tensor) -> bool:
-    """Whether all weights are; their sum may overflow all the same."""
-    return math.isfinite(look.l1) or bool(rows.isfinite().all())
+    return measure
 
 
 def _unscored(layer: Layer, eps: float) -> LayerQuality:
@@ -390,10 +285,3 @@ def _unscored(layer: Layer, eps: float) -> LayerQuality:
         inputs=inputs,
         groups=layer.groups,
     )
-
-
-def _not_finite(rows: Tensor) -> str:
-    nan = int(rows.isnan().sum())
-    infinite = int(rows.isinf().sum())
-    said = [f"{count:,} {word}" for count, word in ((nan, "NaN"), (infinite, "infinite")) if count]
-    return f"{' and '.join(said)} among its {rows.numel():,} weights"

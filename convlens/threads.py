@@ -1,14 +1,21 @@
-"""How many threads an operation of torch uses, where the caller's cores may be busy."""
+"""How many threads work of torch runs on, and which."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
-__all__ = ["one_thread"]
+__all__ = ["in_order", "one_thread"]
+
+T = TypeVar("T")
+
+_MOST = 8  # threads beyond which the interpreter is what they wait for
 
 
 @contextmanager
@@ -35,12 +42,51 @@ def one_thread(wanted: bool = True) -> Generator[None]:
     if not wanted or before == 1:
         yield
         return
-    # The number is each thread's own, but the one set last is what new threads begin with.
-    torch.set_num_threads(1)
-    last = threading.Thread(target=torch.set_num_threads, args=(before,))
-    last.start()
-    last.join()
+    _compute_alone(before)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def in_order(calls: Iterable[tuple[Callable[[], T], bool]]) -> Generator[T]:
+    """Make calls on several threads, each of which computes alone, and yield what they return.
+
+    Parameters
+    ----------
+    calls : iterable of (callable, bool)
+        Taken from on the caller's thread, a few ahead. Those with False are made on that thread,
+        with all of torch's.
+
+    Yields
+    ------
+    object
+        What each call returns, in their order.
+
+    Examples
+    --------
+    >>> list(in_order((lambda n=n: n * n, True) for n in range(4)))
+    [0, 1, 4, 9]
+    """
+    others = torch.get_num_threads()
+    number = min(others, _MOST)
+    workers = ThreadPoolExecutor(number, "convlens", _compute_alone, (others,))
+    waiting: deque[Callable[[], T]] = deque()
+    try:
+        for call, elsewhere in calls:
+            waiting.append(workers.submit(call).result if elsewhere else call)
+            if len(waiting) > 2 * number:
+                yield waiting.popleft()()
+        while waiting:
+            yield waiting.popleft()()
+    finally:
+        workers.shutdown(cancel_futures=True)
+
+
+def _compute_alone(others: int) -> None:
+    """Let torch use one thread for what the caller's does; new ones begin with `others`."""
+    torch.set_num_threads(1)
+    # The number is each thread's own, but the one set last is what new threads begin with.
+    last = threading.Thread(target=torch.set_num_threads, args=(others,))
+    last.start()
+    last.join()

@@ -31,7 +31,18 @@ LEVELS = (
     {"choices", "parameters", "plotting", "threads"},
     # Analyses, each of them and what it is made of; the demo is made with none of them.
     {"compression", "demo", "distribution", "features", "filterdb", "filters", "history"}
-    | {"measures", "orthogonality", "quality", "randomness", "saliency", "scores", "similarity"}
+    | {
+        "compiled",
+        "figures",
+        "fused",
+        "measures",
+        "orthogonality",
+        "quality",
+        "randomness",
+        "saliency",
+        "scores",
+        "similarity",
+    }
     | {"verdict"},
     {"widget"},
     {"convlens"},
