@@ -132,7 +132,7 @@ def call_order(
         def note(module: nn.Module, args: Any, kwargs: Any) -> None:
             order.append(module)
 
-        with untouched(model), hooked(watched, before=note):
+        with untouched(model, runs=True), hooked(watched, before=note):
             run(model, given, forward)
         return order
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from convlens.errors import ModelError
+from convlens.untouched import spared_alike
 
 __all__ = ["duplicate", "replica"]
 
@@ -31,7 +32,7 @@ def replica(model: nn.Module) -> nn.Module:
     # deepcopy takes what the memo holds for its copy
     memo: dict[int, Any] = {id(parameter): parameter for parameter in model.parameters()}
     try:
-        return copy.deepcopy(model, memo | _computed(model))
+        return spared_alike(copy.deepcopy(model, memo | _computed(model)), model)
     except Exception:  # noqa: BLE001 - of a user's __deepcopy__, or of what cannot be copied
         return model
 
@@ -45,7 +46,7 @@ def duplicate(model: nn.Module) -> nn.Module:
         It cannot be copied.
     """
     try:
-        return copy.deepcopy(model, _computed(model))
+        return spared_alike(copy.deepcopy(model, _computed(model)), model)
     except Exception as error:
         said = str(error).strip().split("\n")[0]
         raise ModelError(f"This {type(model).__name__} cannot be copied ({said}).") from error

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from convlens.tensors import has_own_dispatch, is_lazy
 
-__all__ = ["rng_keeper", "untouched"]
+__all__ = ["may_draw", "rng_keeper", "spared_alike", "untouched"]
 
 # Bytes of all values, up to which copying them takes less than watching a few dozen operations.
 _SMALL = 4_000_000
@@ -23,7 +25,7 @@ _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @contextmanager
-def untouched(model: nn.Module) -> Generator[None]:
+def untouched(model: nn.Module, *, runs: bool = False) -> Generator[None]:
     """Put everything back on the way out: after success, an error, Ctrl-C and cancel alike.
 
     Kept are hooks (global ones too), training flags, attributes of every module with the plain
@@ -34,11 +36,15 @@ def untouched(model: nn.Module) -> Generator[None]:
     into eval mode; what runs inside may do so.
 
     Not kept: state that modules hold in objects of other classes, or outside the model.
-    While it lasts no other thread may train the same model: its work would be undone.
+    While it lasts no other thread may train the same model: its work would be undone. A generator
+    that a whole run of the model was seen not to draw from is let be in threads beside the main
+    one, where a training loop may draw from it meanwhile.
 
     Parameters
     ----------
     model : torch.nn.Module
+    runs : bool, default False
+        The whole model is run, once at least, and nothing else draws.
 
     Examples
     --------
@@ -49,7 +55,7 @@ def untouched(model: nn.Module) -> Generator[None]:
     with ExitStack() as after:  # runs every step of putting back, even where one fails
         after.callback(torch.set_default_dtype, torch.get_default_dtype())
         after.callback(torch.set_grad_enabled, torch.is_grad_enabled())
-        after.callback(rng_keeper())
+        after.push(_keep_generators(model, runs=runs))
         tensors = {id(tensor): tensor for tensor in _own_tensors(modules)}
         containers = _Containers([*(vars(module) for module in modules), *_global_hooks()])
         for tensor in containers.tensors():
@@ -278,22 +284,92 @@ def _set_version(tensor: Tensor, version: int) -> None:
         put(tensor, version)
 
 
+# Generators that a run of a model left alone, by model: see `_keep_generators`.
+_spared: WeakKeyDictionary[nn.Module, frozenset[str]] = WeakKeyDictionary()
+_NAMES = {"python", "torch", "cuda", "mps", "numpy"}
+
+
 def rng_keeper() -> Callable[[], None]:
     """Note the state of every generator now, and return what sets it again."""
-    python, cpu = random.getstate(), torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
-    loaded = [cast("Any", sys.modules["numpy.random"])] if "numpy.random" in sys.modules else []
-    numpy = [(module, module.get_state()) for module in loaded]
+    kept = [(put, get()) for get, put in _generators().values()]
 
     def restore() -> None:
-        random.setstate(python)
-        torch.set_rng_state(cpu)
-        if cuda:
-            torch.cuda.set_rng_state_all(cuda)
-        if mps is not None:
-            torch.mps.set_rng_state(mps)
-        for module, state in numpy:
-            module.set_state(state)
+        for put, state in kept:
+            put(state)
 
     return restore
+
+
+def may_draw(model: nn.Module) -> bool:
+    """Whether the model may draw from a global generator, as far as is known.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Of a list of models: any of them.
+    """
+    return not _generators().keys() <= _spared_by(model)
+
+
+def spared_alike(copied: nn.Module, model: nn.Module) -> nn.Module:
+    """Give a copy, of which the same is known as of the model."""
+    _spared[copied] = _spared_by(model)
+    return copied
+
+
+def _spared_by(model: nn.Module) -> frozenset[str]:
+    if type(model) is not nn.ModuleList or not len(model):
+        return _spared.get(model, frozenset())
+    first, *others = (_spared_by(one) for one in model)
+    return first.intersection(*others)
+
+
+def _keep_generators(model: nn.Module, *, runs: bool) -> Callable[..., None]:
+    """Note the generators, and return what sets them again on the way out.
+
+    A thread that runs a model beside a training loop must not set back what the loop drew
+    meanwhile. Who drew cannot be told from a state that has changed; but where a run of the model
+    left a generator as it was, the model does not draw from it: then, aside from the main thread,
+    it is not looked at any more.
+    """
+    aside = threading.current_thread() is not threading.main_thread()
+    known = _spared_by(model) if aside else frozenset[str]()
+    kept = [(n, get, put, get()) for n, (get, put) in _generators().items() if n not in known]
+
+    def restore(error: object, *_: object) -> None:
+        left = _NAMES - _generators().keys()  # not even loaded
+        for name, get, put, state in kept:
+            if _same_state(get(), state):
+                left.add(name)
+            else:
+                put(state)
+        if runs and error is None:
+            _spared[model] = _spared.get(model, frozenset()) | left
+
+    return restore
+
+
+def _generators() -> dict[str, tuple[Callable[[], Any], Callable[[Any], object]]]:
+    """Return how the state of each global generator is read and set."""
+    found: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
+        "python": (random.getstate, random.setstate),
+        "torch": (torch.get_rng_state, torch.set_rng_state),
+    }
+    if torch.cuda.is_initialized():
+        found["cuda"] = (torch.cuda.get_rng_state_all, torch.cuda.set_rng_state_all)
+    if torch.backends.mps.is_available():
+        found["mps"] = (torch.mps.get_rng_state, torch.mps.set_rng_state)
+    if "numpy.random" in sys.modules:
+        numpy = cast("Any", sys.modules["numpy.random"])
+        found["numpy"] = (numpy.get_state, numpy.set_state)
+    return found
+
+
+def _same_state(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, (tuple, list)):
+        return all(map(_same_state, cast("Any", one), other))
+    if isinstance(one, dict):
+        return _same_state([*cast("Any", one).values()], [*other.values()])
+    return bool(one.tobytes() == other.tobytes() if hasattr(one, "tobytes") else one == other)

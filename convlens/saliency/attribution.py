@@ -115,7 +115,7 @@ class Attribution:
         self._predicting = Parts(self._batch_size or 64)
         self._extra = 0
         self._held = False
-        self._draws = Draws(self._seed)
+        self._draws = Draws(self._seed, self.parameters.get("of", self.method.name), self._model)
         self._running: Steps[None] | None = None
 
     @property
@@ -246,13 +246,15 @@ class Attribution:
 
     @contextmanager
     def _kept(self) -> Generator[None]:
-        with nullcontext() if self._held else untouched(self._model):
-            self._draws.go_on()
-            with torch.inference_mode(mode=False), torch.enable_grad():
-                with suppress(NotImplementedError):  # exported programs have one mode only
-                    self._model.eval()
-                yield
-            self._draws.note()
+        with (
+            nullcontext() if self._held else untouched(self._model),
+            self._draws.borrowed(),
+            torch.inference_mode(mode=False),
+            torch.enable_grad(),
+        ):
+            with suppress(NotImplementedError):  # exported programs have one mode only
+                self._model.eval()
+            yield
 
     def _run(self) -> Steps[None]:
         yield from self._predict()

@@ -231,7 +231,7 @@ class Strip:
         """Give the probability of every class, (n, classes); (n, 0) where there are no classes."""
         forward = self.sources.forward
         args = arguments(model, inputs, drawn=drawn, given=forward)
-        with untouched(model), torch.inference_mode(mode=False):
+        with untouched(model, runs=True), torch.inference_mode(mode=False):
             outputs = run(model, fitted(args, model), forward)
         found = next(tensors(outputs), None)
         if found is None or found.dim() != 2 or found.shape[0] != n or found.shape[1] < 2:
