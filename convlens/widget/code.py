@@ -40,6 +40,7 @@ def code(sources: Sources, names: Mapping[str, str | None]) -> dict[str, Any]:
             f"filters = cl.read_filters({said['model']}, {{layer}}{given})\n"
             "filters.plot(sort={sort}, scale={scale}, eps={eps})"
         ),
+        "reference_filters": _beside(sources, said, given),
         "saliency": {
             "given": _attribution(said["model"], f"{said['inputs']}[{{index}}:{{stop}}]", sources)
             if isinstance(sources.inputs, Tensor)
@@ -113,6 +114,27 @@ def _reports(
             "report[{layer}]"
         )
         for after, before in (("model", "reference"), ("reference", "model"))
+    }
+
+
+def _beside(sources: Sources, said: Mapping[str, str], given: str) -> dict[str, str]:
+    """Write the filters of both; how the reference's are read, "theirs", is filled in too."""
+    if sources.reference is None:
+        return {}
+    mine = f"filters = cl.read_filters({said['model']}, {{layer}}{given})\n"
+    plot = ".plot(sort={sort}, scale={scale}, eps={eps})"
+    return {
+        "theirs": f"cl.read_filters({said['reference']}, {{partner}}{given})",
+        "reference": f"import convlens as cl\n\nreference = {{theirs}}\nreference{plot}",
+        "side by side": (
+            f"import convlens as cl\n\n{mine}reference = {{theirs}}\n"
+            f"for each in (filters, reference):\n    each{plot}"
+        ),
+        "difference": (
+            f"import convlens as cl\n\n{mine}reference = {{theirs}}\n"
+            "difference = filters.weights - reference.weights\n"
+            "abs(difference).max()"
+        ),
     }
 
 

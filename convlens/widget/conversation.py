@@ -23,7 +23,7 @@ from convlens.widget.selection import ArgumentError, Selection
 Send = Callable[..., None]
 
 KERNEL_ONLY = (
-    *("stale", "closed", "revision", "_structure", "_summary", "_taken", "_past"),
+    *("stale", "closed", "revision", "_structure", "_summary", "_paired", "_taken", "_past"),
     *("_esm", "_css"),
 )
 
@@ -36,6 +36,8 @@ class Conversation(Selection):
     revision = T.Int(0, read_only=True).tag(sync=True)
     _structure: Any = T.Dict().tag(sync=True)
     _summary: Any = T.Dict().tag(sync=True)
+    # the reference's rows, and which layer is which
+    _paired: Any = T.Dict().tag(sync=True)
 
     _worker: Worker
     # of the last message: what is published under another context than the front end's own
@@ -75,6 +77,10 @@ class Conversation(Selection):
     def send_state(self, key: Any = None) -> None:
         """Send traits to the front end, under the context of its own last message."""
         self._publish(cast(Send, super().send_state), key)
+
+    def _keep(self, paired: Mapping[str, Any]) -> None:
+        """Have a saved notebook show what was measured of the reference."""
+        self._paired = encode({**paired, "revision": self.revision})[0]
 
     def _publish(self, send: Send, *args: Any) -> None:
         context = self._context

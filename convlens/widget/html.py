@@ -97,19 +97,26 @@ def record(lens: Lens, max_bytes: int) -> dict[str, Any]:
         # the layer in view first, so that it is in the page whatever the others weigh
         scored.sort(key=lambda layer: layer.key != lens.layer)
         left = max_bytes
+        pairing = lens.pairing if lens.pairing.there else None
+        paired = pairing.summary(lens.eps) if pairing else {}
         for layer in scored:
             try:
                 replies[_key("distribution", layer=layer.key)] = _reply(answers.distribution(layer))
             except ConvlensError:  # NaN weights: the page says what the row says
                 continue
             size = 4 * layer.weight().numel()
-            if size <= left:
+            size += 4 * pairing.weights(layer.key) if pairing else 0
+            fits = size <= left
+            if fits:
                 left -= size
                 _record_filters(measured, layer.key, replies)
+            for kind, asked, answer in pairing.recorded(layer.key, filters=fits) if pairing else ():
+                replies[_key(kind, **asked)] = _reply_of(answer)
     names = [*SELECTION, "closed", "revision", "_structure"]
     traits = cast(dict[str, Any], lens.get_state(names))
     traits["_structure"] = {**traits["_structure"], "offline": True}
     traits["_summary"] = encode({**quality, "revision": lens.revision})[0]
+    traits["_paired"] = encode({**paired, "revision": lens.revision})[0] if paired else {}
     traits["stale"] = False
     for kind, params, (header, arrays) in lens.computed():
         replies[_key(kind, **params)] = _reply_of(({**header, "revision": lens.revision}, arrays))

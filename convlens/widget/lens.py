@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from torch import nn
 
 from convlens.errors import nearest
-from convlens.filters import Filters, read_filters
+from convlens.filters import read_filters
 from convlens.layers import Layers, find_layers
 from convlens.quality import measure_quality
 from convlens.widget import answers
@@ -25,6 +25,7 @@ from convlens.widget.explaining import Explaining
 from convlens.widget.following import Following
 from convlens.widget.jobs import Worker, model_lock
 from convlens.widget.maximising import Maximising
+from convlens.widget.pairing import Paired, Pairing
 from convlens.widget.protocol import Request
 from convlens.widget.recalling import Recalling
 from convlens.widget.selection import SELECTION, ArgumentError, ClosedLensError
@@ -48,7 +49,7 @@ _ARGUMENTS = (
 )
 
 
-class Lens(Following):
+class Lens(Following, Paired):
     """Look into a model: its layers, their quality and their filters.
 
     Put it on the last line of a cell. Every click is readable from the next cell
@@ -63,7 +64,7 @@ class Lens(Following):
         A batch, or an iterable of batches of which the first is used: layers are then listed in
         the order in which they are called. By default, in the order of ``model.modules()``.
     reference : torch.nn.Module, optional
-        A model to compare with, in the Similarity view.
+        A model to compare with: every view shows both, layer by layer.
     reference_inputs : as `inputs`, optional
         Other data to compare `inputs` with, in batches of the same sizes.
     forward : callable(model, inputs), optional
@@ -92,10 +93,11 @@ fit : optional
         from a cell: `layer` is a key of ``lens.layers``; `channel` an output of that layer or
         None; `view` is "quality", "filters", "saliency", "features" or "similarity"; `sort`
         "position", "norm", "entropy" or "cluster"; `scale`, by which filters are normalised,
-        "filter", "layer" or "model"; `entropy` "normalized", "raw" or "clean". `measure` is one of
+        "filter", "layer" or "model"; `paired`, whose filters are shown, "model", "reference", "side
+        by side" or "difference"; `entropy` "normalized", "raw" or "clean". `measure` is one of
         ``convlens.similarity.MEASURES`` and `measure_settings` maps its parameters to values other
-        than the defaults; `comparison` "self", "inputs" or "reference", by default
-        the last that can be made; `layer_set` "convs" or "all"; `fit` says whether colours span the
+        than the defaults; `comparison` "self", "inputs" or "reference", by default the last;
+        `layer_set` "convs" or "all"; `fit` says whether colours span the
         values instead of [0, 1]. `input_index` is the place of an input, `target` a class,
         "predicted", "label" or "channel"; `methods`, of ``convlens.saliency.METHODS``, are those
         whose maps are shown, `method` the one looked at, `method_settings` maps methods to their
@@ -172,9 +174,11 @@ fit : optional
         sources.database = check_database(database)
         self._strip = Strip(sources)
         self._explaining = Explaining(self._strip)
+        self.pairing = Pairing(sources, self._strip, lambda: self._measured.layers, self._keep)
         self._analyses: dict[str, Analysis] = {
             "saliency": self._explaining,
             "features": Maximising(sources, self._strip),
+            "reference": self.pairing,
             "similarity": Comparing(sources, self._strip.snapshots),
             "drift": Drifting(sources, self._strip.snapshots, lambda: self._measured.layers),
             "compression": Compressing(sources, self._strip),
@@ -274,7 +278,7 @@ fit : optional
         self.set_trait("closed", True)
         self._keep_layout()
         self._model = self._inputs = self._forward = self._call = self._recorder = None
-        del self._measured, self._strip, self._explaining, self._analyses
+        del self._measured, self._strip, self._explaining, self.pairing, self._analyses
 
     def __repr__(self) -> str:
         if self._model is None:
@@ -373,6 +377,7 @@ fit : optional
             return
         try:
             changed = fingerprint(x.module for x in self._measured.layers) != self._mark
+            changed = changed or self.pairing.changed()
         except RuntimeError:  # a parameter was replaced while it was read: look again later
             return
         finally:

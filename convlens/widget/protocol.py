@@ -21,6 +21,7 @@ VIEWS = ("quality", "filters", "saliency", "features", "similarity", "compressio
 SORTS = ("position", "norm", "entropy", "cluster")
 SCALES = ("filter", "layer", "model")
 ENTROPIES = ("normalized", "raw", "clean")
+PAIRED = ("model", "reference", "side by side", "difference")
 COMPARISONS = ("self", "inputs", "reference")
 LAYER_SETS = ("convs", "all")
 DRIFT_AGAINST = ("shipped", "database", "reference")
@@ -135,6 +136,11 @@ KINDS: dict[str, Kind] = {
     "inputs": Kind({"start": _START}, urgent=False),
     "picture": Kind({"index": _START}),
     "upload": Kind({"name": Param(str), "data": Param(str, longest=LONGEST_FILE)}),
+    "reference": Kind({"eps": Param(float, above=0, below=1)}, urgent=False, background=True),
+    # after what the model shows, which a click waits for
+    "reference_pairs": Kind(urgent=False),
+    "reference_distribution": Kind({"layer": _LAYER}, urgent=False),
+    "reference_filters": Kind({"layer": _LAYER, "start": _START}, urgent=False),
     "history": Kind({"since": Param(int, minimum=-1)}),
     "history_last": Kind(),
     "compression": Kind(_AFTER, urgent=False),

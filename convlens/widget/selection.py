@@ -26,6 +26,7 @@ CHOICES = {
     "sort": protocol.SORTS,
     "scale": protocol.SCALES,
     "entropy": protocol.ENTROPIES,
+    "paired": protocol.PAIRED,
     "comparison": protocol.COMPARISONS,
     "layer_set": protocol.LAYER_SETS,
     "measure": tuple(MEASURES),
@@ -67,6 +68,7 @@ class Selection(anywidget.AnyWidget):
     sort: Any = T.TraitType("position").tag(sync=True)
     scale: Any = T.TraitType("layer").tag(sync=True)
     entropy: Any = T.TraitType("normalized").tag(sync=True)
+    paired: Any = T.TraitType("side by side").tag(sync=True)
     measure: Any = T.TraitType("cka").tag(sync=True)
     measure_settings: Any = T.TraitType().tag(sync=True)
     comparison: Any = T.TraitType("self").tag(sync=True)

@@ -43,8 +43,9 @@ export async function loadFilters(
   client: Client,
   layer: string,
   show: (set: FilterSet) => void,
+  kind: "filters" | "reference_filters" = "filters",
 ): Promise<FilterSet> {
-  let { header, arrays } = await client.request("filters", { layer, start: 0 });
+  let { header, arrays } = await client.request(kind, { layer, start: 0 });
   const { inputs, kernel } = header;
   const taps = kernel.reduce((product, side) => product * side, 1);
   const out = shownOutputs(header.out, inputs * taps);
@@ -69,7 +70,7 @@ export async function loadFilters(
   while (header.stop < out) {
     show({ ...set, loaded: header.stop });
     // One page after the other: a newer request of the same kind would take the older one's place.
-    ({ header, arrays } = await client.request("filters", { layer, start: header.stop }));
+    ({ header, arrays } = await client.request(kind, { layer, start: header.stop }));
     const start = header.start * inputs * taps;
     weights.set(arrays.weights.subarray(0, size - start), start);
   }
@@ -93,7 +94,11 @@ export async function loadClusters(
 }
 
 /** Loads the histograms of a layer. */
-export async function loadDistribution(client: Client, layer: string): Promise<Distribution> {
-  const { header, arrays } = await client.request("distribution", { layer });
+export async function loadDistribution(
+  client: Client,
+  layer: string,
+  kind: "distribution" | "reference_distribution" = "distribution",
+): Promise<Distribution> {
+  const { header, arrays } = await client.request(kind, { layer });
   return { ...header, weights: arrays.weights, peaks: arrays.peaks };
 }

@@ -17,6 +17,7 @@ import type {
   DriftSource,
 } from "./wire/drift";
 import type { Beside, Excited, Extent, FeatureAsked, Fired, Synthesised } from "./wire/features";
+import type { FilterHeaders, FilterParams, FilterReplies } from "./wire/filters";
 import {
   HISTORY_KINDS,
   type HistoryArrays,
@@ -25,7 +26,16 @@ import {
   type Past,
 } from "./wire/history";
 import type { InputHeaders, InputParams, InputReplies } from "./wire/inputs";
+import type { Measure, Settings } from "./wire/parameters";
 import type { Summary } from "./wire/quality";
+import {
+  type Paired,
+  type PairedSummary,
+  REFERENCE_KINDS,
+  type ReferenceHeaders,
+  type ReferenceParams,
+  type ReferenceReplies,
+} from "./wire/reference";
 import {
   SALIENCY_KINDS,
   type SaliencyHeaders,
@@ -34,6 +44,7 @@ import {
   type SaliencyReplies,
 } from "./wire/saliency";
 
+export type { Measure, Parameter, Setting, Settings } from "./wire/parameters";
 export type { Row, Summary, Tone } from "./wire/quality";
 
 /** One layer as `_structure` lists it: known before anything is measured. */
@@ -72,6 +83,8 @@ export interface Structure {
     quality: string;
     history: string;
     filters: string;
+    /** Of the reference's filters beside the model's, by what is shown. */
+    reference_filters: Partial<Record<Paired | "theirs", string>>;
     features: string;
     saliency: { given: string | null; held: string };
     similarity: Partial<Record<Compared, string>>;
@@ -107,35 +120,6 @@ export interface Structure {
   offline: boolean;
 }
 
-/** A parameter of a measure or method, declared in Python. */
-export interface Parameter {
-  name: string;
-  kind: "float" | "int" | "bool" | "choice";
-  default: Setting;
-  help: string;
-  /** A float lies above `low`, an int may be `low`; both are `high` at most. */
-  low: number | null;
-  high: number | null;
-  choices: string[];
-}
-
-export type Setting = number | boolean | string;
-/** Parameters by name, those that differ from their defaults. */
-export type Settings = Readonly<Record<string, Setting>>;
-
-export interface Measure {
-  name: string;
-  title: string;
-  equation: string;
-  source: string;
-  needs: string;
-  /** What may be done to features without changing the value. */
-  invariant: string[];
-  /** Of a layer with itself: 1 of a similarity, 0 of a distance. */
-  identical: number;
-  parameters: Parameter[];
-}
-
 /** A row or column of a similarity matrix: a call of a module. */
 export interface Side {
   key: string;
@@ -148,12 +132,16 @@ export interface Side {
   reason: string | null;
 }
 
-export interface Params extends DriftParams, InputParams, SaliencyParams, HistoryParams, CompressionParams {
+export interface Params
+  extends FilterParams,
+    ReferenceParams,
+    DriftParams,
+    InputParams,
+    SaliencyParams,
+    HistoryParams,
+    CompressionParams {
   hello: Record<string, never>;
   quality: { eps: number };
-  distribution: { layer: string };
-  filters: { layer: string; start: number };
-  cluster: { layer: string; start: number };
   similarity: { measure: string; comparison: Compared; layer_set: LayerSet; settings: string };
   features: FeatureAsked & { channel: number };
   feature_page: FeatureAsked & { side: Beside; start: number };
@@ -163,29 +151,16 @@ export interface Params extends DriftParams, InputParams, SaliencyParams, Histor
   refresh: Record<string, never>;
 }
 
-export interface Headers extends DriftHeaders, InputHeaders, SaliencyHeaders, HistoryHeaders, CompressionHeaders {
+export interface Headers
+  extends FilterHeaders,
+    ReferenceHeaders,
+    DriftHeaders,
+    InputHeaders,
+    SaliencyHeaders,
+    HistoryHeaders,
+    CompressionHeaders {
   hello: { concurrent: boolean; revision: number; version: number };
   quality: Summary;
-  distribution: {
-    layer: string;
-    low: number;
-    high: number;
-    peak_low: number;
-    peak_high: number;
-    n: number;
-  };
-  filters: {
-    layer: string;
-    start: number;
-    stop: number;
-    out: number;
-    inputs: number;
-    kernel: number[];
-    max_abs: number | null;
-    /** Outputs in a full page: the next page starts at `start + page`. */
-    page: number;
-  };
-  cluster: { layer: string; start: number; k: number };
   similarity: Params["similarity"] & {
     revision: number;
     row_title: string;
@@ -248,17 +223,16 @@ export interface Headers extends DriftHeaders, InputHeaders, SaliencyHeaders, Hi
   refresh: { revision: number };
 }
 
-export interface Arrays extends DriftReplies, InputReplies, SaliencyReplies, HistoryArrays, CompressionReplies {
+export interface Arrays
+  extends FilterReplies,
+    ReferenceReplies,
+    DriftReplies,
+    InputReplies,
+    SaliencyReplies,
+    HistoryArrays,
+    CompressionReplies {
   hello: Record<string, never>;
   quality: Record<string, never>;
-  distribution: { weights: Uint32Array; peaks: Uint32Array };
-  filters: {
-    weights: Float32Array;
-    eigenimages: Float32Array;
-    explained: Float32Array;
-    mean: Float32Array;
-  };
-  cluster: { labels: Uint8Array };
   /** (rows, columns), NaN where there is none; `reverse` of a directed measure: the other way. */
   similarity: { matrix: Float32Array; stderr: Float32Array; reverse?: Float32Array };
   /** Pictures, and the activation at each step so far. */
@@ -293,6 +267,7 @@ export const KINDS = [
   ...SALIENCY_KINDS,
   ...COMPRESSION_KINDS,
   ...HISTORY_KINDS,
+  ...REFERENCE_KINDS,
   "refresh",
 ] as const;
 
@@ -316,7 +291,13 @@ export type Progress<K extends Kind> = { done: number; total: number | null; lab
   [F in Exclude<keyof Headers[K], "done" | "total">]?: Headers[K][F];
 };
 
-export type View = "quality" | "filters" | "saliency" | "features" | "similarity" | "compression";
+export type View =
+  | "quality"
+  | "filters"
+  | "saliency"
+  | "features"
+  | "similarity"
+  | "compression";
 export type Sort = "position" | "norm" | "entropy" | "cluster";
 export type Scale = "filter" | "layer" | "model";
 export type Entropy = "normalized" | "raw" | "clean";
@@ -332,6 +313,7 @@ export interface Traits {
   sort: Sort;
   scale: Scale;
   entropy: Entropy;
+  paired: Paired;
   measure: string;
   measure_settings: Settings;
   comparison: Compared;
@@ -374,6 +356,7 @@ export interface KernelTraits {
   revision: number;
   _structure: Structure;
   _summary: Summary | Record<string, never>;
+  _paired: PairedSummary;
   /** Snapshots taken so far. */
   _taken: number;
   _past: Past;

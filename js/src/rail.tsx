@@ -1,5 +1,6 @@
 import { type Signal, useComputed, useSignal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { besideInWords, ChangeMark } from "./change";
 import { entropyOf, sparsityAt } from "./eps";
 import { figure, nameOf, percent } from "./format";
 import { Spark } from "./history/spark";
@@ -98,7 +99,10 @@ export function Rail({ store, open }: RailProps) {
   };
 
   return (
-    <nav class={trends ? "cl-rail cl-trends" : "cl-rail"} aria-label="Layers">
+    <nav
+      class={`cl-rail${trends ? " cl-trends" : ""}${store.pairing.title.value ? " cl-paired" : ""}`}
+      aria-label="Layers"
+    >
       <div class="cl-find">
         <input
           class="cl-search"
@@ -147,6 +151,7 @@ export function Rail({ store, open }: RailProps) {
             ))}
           </div>
         ))}
+        <Alone store={store} />
         {keys.value.length === 0 && (
           <p class="cl-none">
             No layer matches “{query.value}”.{" "}
@@ -157,6 +162,18 @@ export function Rail({ store, open }: RailProps) {
         )}
       </div>
     </nav>
+  );
+}
+
+/** Layers that only the reference has: there is nothing to choose. */
+function Alone({ store }: ViewProps) {
+  const { alone, title } = store.pairing;
+  if (alone.value.length === 0) return null;
+  return (
+    <p class="cl-group cl-elsewhere" title={alone.value.join("\n")}>
+      only in {title.value}: {alone.value.slice(0, 6).join(", ")}
+      {alone.value.length > 6 && ` and ${alone.value.length - 6} more`}
+    </p>
   );
 }
 
@@ -193,6 +210,7 @@ function Option({ store, item, open }: OptionProps) {
   const row = useComputed(() => store.measuring.rows.value.get(key)).value;
   const reason = layer.reason ?? row?.reason ?? null;
   const trends = useComputed(() => store.history.moments.value.length > 1).value;
+  const alone = useComputed(() => store.pairing.lacks(key)).value;
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the listbox has the keys
     // biome-ignore lint/a11y/useFocusableInteractive: the listbox has the focus
@@ -208,10 +226,17 @@ function Option({ store, item, open }: OptionProps) {
       }}
       onDblClick={() => store.select(key, { view: "filters" })}
     >
-      <Name text={label} marks={marks} />
+      {alone ? (
+        <span class="cl-only">
+          <Name text={label} marks={marks} />
+          <em title={`No counterpart in ${store.pairing.title.value}`}>only here</em>
+        </span>
+      ) : (
+        <Name text={label} marks={marks} />
+      )}
       {reason === null && trends && <Spark store={store} layer={key} />}
       {reason === null ? (
-        <Figures store={store} row={row} />
+        <Figures store={store} layer={key} row={row} />
       ) : (
         <span class="cl-reason" title={reason}>
           {reason}
@@ -221,11 +246,19 @@ function Option({ store, item, open }: OptionProps) {
   );
 }
 
-function Figures({ store, row }: ViewProps & { row: Row | undefined }) {
-  const max = store.measuring.sparsityMax.value;
+interface FiguresProps extends ViewProps {
+  layer: string;
+  row: Row | undefined;
+}
+
+function Figures({ store, layer, row }: FiguresProps) {
+  const { pairing } = store;
+  const max = pairing.sparsityMax.value;
   const grid = store.kernel._structure.value.eps_grid;
   const { guides } = store.kernel._structure.value;
-  const share = useComputed(() => (row ? sparsityAt(row, store.traits.eps.value, grid) : null));
+  const shareOf = (other: Row) => sparsityAt(other, store.traits.eps.value, grid);
+  const share = useComputed(() => (row ? shareOf(row) : null));
+  const moved = useComputed(() => pairing.change(layer, shareOf));
   if (!row) {
     return (
       <>
@@ -234,19 +267,32 @@ function Figures({ store, row }: ViewProps & { row: Row | undefined }) {
       </>
     );
   }
+  const ratioOf = (other: Row) => entropyOf(other, "normalized").value;
   const entropy = entropyOf(row, "normalized");
   const sparse = share.value;
   const top = 1.15;
+  const told = (words: string, beside: string) => [words, beside].filter(Boolean).join(", ");
+  const sparsityWords = told(
+    `sparsity ${percent(sparse)}`,
+    besideInWords(store, layer, shareOf, "share"),
+  );
+  const entropyWords = told(
+    `entropy ${figure(entropy.value, 2)} of random`,
+    besideInWords(store, layer, ratioOf, "figure", 2),
+  );
+  const change = pairing.change(layer, ratioOf);
   return (
     <>
-      <span
-        class="cl-bar"
-        title={`sparsity ${percent(sparse)}`}
-        aria-label={`sparsity ${percent(sparse)}`}
-        role="img"
-      >
+      <span class="cl-bar" title={sparsityWords} aria-label={sparsityWords} role="img">
         {sparse !== null && sparse > 0 && (
           <i class="cl-fill-sparse" style={{ width: `${clamp((100 * sparse) / max)}%` }} />
+        )}
+        {sparse !== null && moved.value !== null && (
+          <ChangeMark
+            now={(100 * sparse) / max}
+            before={(100 * (sparse - moved.value)) / max}
+            change={moved.value}
+          />
         )}
       </span>
       {entropy.value === null ? (
@@ -257,14 +303,16 @@ function Figures({ store, row }: ViewProps & { row: Row | undefined }) {
           role="img"
         />
       ) : (
-        <span
-          class="cl-bar"
-          title={`entropy ${figure(entropy.value, 2)} of random`}
-          aria-label={`entropy ${figure(entropy.value, 2)} of random`}
-          role="img"
-        >
+        <span class="cl-bar" title={entropyWords} aria-label={entropyWords} role="img">
           <i class="cl-fill-entropy" style={{ width: `${clamp((100 * entropy.value) / top)}%` }} />
           <u style={{ left: `${(100 * guides.good) / top}%` }} />
+          {change !== null && (
+            <ChangeMark
+              now={(100 * entropy.value) / top}
+              before={(100 * (entropy.value - change)) / top}
+              change={change}
+            />
+          )}
         </span>
       )}
     </>

@@ -21,6 +21,7 @@ import {
 } from "./load";
 import { Maximising } from "./maximising";
 import { Measuring } from "./measuring";
+import { Pairing } from "./pairing";
 import type { KernelTraits, LayerInfo, Traits } from "./protocol";
 import type { Theme } from "./theme";
 import type { Transport, WidgetModel } from "./transport";
@@ -35,6 +36,7 @@ const USER = [
   "sort",
   "scale",
   "entropy",
+  "paired",
   "measure",
   "measure_settings",
   "comparison",
@@ -64,6 +66,7 @@ const KERNEL = [
   "revision",
   "_structure",
   "_summary",
+  "_paired",
   "_taken",
   "_past",
 ] as const;
@@ -91,6 +94,8 @@ export class Store {
   readonly filters: ReadonlySignal<Loaded<FilterSet>>;
   /** Cluster of each filter of the chosen layer; loaded while the Filters view sorts by cluster. */
   readonly clusters: ReadonlySignal<Loaded<Uint8Array>>;
+  /** The reference's layers beside the model's. */
+  readonly pairing: Pairing;
   /** What the Similarity view shows: runs when asked to. */
   readonly comparing: Comparing;
   /** What the Compression view shows: measured when asked to. */
@@ -186,6 +191,11 @@ export class Store {
     this.distribution = computed(() => distribution.of(this.traits.layer.value).value);
     this.filters = computed(() => filters.of(this.traits.layer.value).value);
     this.clusters = computed(() => clusters.of(this.traits.layer.value).value);
+    const report = (problem: Problem) => {
+      this.problem.value = problem;
+    };
+    const beside = { ...this, eps: this.#committedEps };
+    this.pairing = new Pairing(client, this.traits, this.kernel, beside, report);
     const choose = (change: Partial<Traits>) => this.change(change);
     this.comparing = new Comparing(client, this.traits, this.kernel, this.lost, choose);
     this.compressing = new Compressing(client, this.traits, this.kernel, this.lost);
@@ -207,6 +217,7 @@ export class Store {
     this.#stops.push(
       this.measuring.follow(),
       this.history.follow(),
+      this.pairing.follow(),
       effect(() => this.#load()),
       this.comparing.follow(),
       this.compressing.follow(),

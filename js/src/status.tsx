@@ -6,6 +6,7 @@ import { figure, nameOf, shapeInWords } from "./format";
 import { Icon } from "./icons";
 import { Name } from "./name";
 import { savePicture } from "./png";
+import type { Row } from "./protocol";
 import { attributionOf } from "./saliency/python";
 import type { Store, ViewProps } from "./state";
 
@@ -86,7 +87,9 @@ export function statusFigures(store: Store): string[] {
   if (reason !== null) return [shape, reason, ...layer.notes];
   if (!row) return [shape, store.measuring.running.value ? "measuring…" : "not measured"];
   const grid = store.kernel._structure.value.eps_grid;
-  const sparsity = `sparsity ${figure(sparsityAt(row, store.traits.eps.value, grid))}`;
+  const { pairing } = store;
+  const shareOf = (other: Row) => sparsityAt(other, store.traits.eps.value, grid);
+  const sparsity = `sparsity ${figure(shareOf(row))}${was(store, layer.key, shareOf)}`;
   const texts = [
     store.history.words.value && `at ${store.history.words.value}`,
     shape,
@@ -95,10 +98,24 @@ export function statusFigures(store: Store): string[] {
   if (row.variance_entropy !== null) {
     const relative = row.variance_entropy_normalized;
     const random = relative === null ? "" : `, ${figure(relative, 2)} of random`;
-    texts.push(`entropy ${figure(row.variance_entropy)}${random}`);
+    const before = was(store, layer.key, (other) => other.variance_entropy);
+    texts.push(`entropy ${figure(row.variance_entropy)}${random}${before}`);
   }
   if (row.orthogonality !== null) texts.push(`orthogonality ${figure(row.orthogonality, 2)}`);
+  const partner = pairing.partner.value;
+  if (partner && partner.how !== "name") texts.push(`${pairing.title.value}: ${partner.reference}`);
+  if (partner?.folded) texts.push(`its ${partner.folded}`);
+  if (pairing.lacks(layer.key)) texts.push(`no counterpart in ${pairing.title.value}`);
   return [...texts, ...layer.notes];
+}
+
+/** The reference's figure, and what has changed since: " (int8 0.125, +0.023)". */
+function was(store: Store, layer: string, of: (row: Row) => number | null): string {
+  const change = store.pairing.change(layer, of);
+  const row = store.pairing.rows.value.get(layer);
+  if (change === null || !row) return "";
+  const sign = change >= 0 ? "+" : "";
+  return ` (${store.pairing.title.value} ${figure(of(row))}, ${sign}${figure(change)})`;
 }
 
 /** The lines of the view, their values left open; undefined where it has none. */
@@ -110,8 +127,17 @@ function templateOf(store: Store): string | undefined {
     const side = after === "auto" ? store.compressing.report.value.value?.side : after;
     return store.kernel._structure.value.code.compression[side ?? "model"];
   }
-  const template =
-    store.kernel._structure.value.code[store.history.words.value ? "history" : view.value];
+  const { code } = store.kernel._structure.value;
+  const { shown, partner } = store.pairing;
+  const beside = view.value === "filters" && code.reference_filters[shown.value];
+  if (beside) {
+    // scaled to the model's form, they are the Lens's to give
+    const theirs = partner.value?.folded
+      ? "lens.reference_filters()"
+      : code.reference_filters.theirs;
+    return beside.replace("{theirs}", theirs ?? "");
+  }
+  const template = code[store.history.words.value ? "history" : view.value];
   return typeof template === "string" ? template : template?.[comparison.value];
 }
 

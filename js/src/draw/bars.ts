@@ -2,6 +2,7 @@
 import type { Entropy } from "../protocol";
 import type { Stage } from "../stages";
 import type { Colors } from "./colors";
+import { drawLegend, drawReference, ownWidth, type ReferenceBars } from "./paired";
 import { fitMiddle, widthOf, write } from "./text";
 
 export interface Bar {
@@ -24,6 +25,8 @@ export interface BarsData {
   sparsityTitle: readonly string[];
   /** Where the axis of sparsity ends at least. */
   sparsityLeast?: number;
+  /** Beside the model's. */
+  reference?: ReferenceBars | null;
 }
 
 export interface Axis {
@@ -43,6 +46,7 @@ export interface BarsLayout {
   axisY: number;
 }
 
+const RAW = "what random filters have";
 const LEFT = 44;
 const GUTTER = 76;
 const TITLE = 22;
@@ -73,7 +77,11 @@ export function layoutBars(width: number, height: number, count: number): BarsLa
 }
 
 /** Index of the layer at x, or -1. */
-export function barAt({ left, step, right }: BarsLayout, x: number, count: number): number {
+export function barAt(
+  { left, step, right }: Pick<BarsLayout, "left" | "step" | "right">,
+  x: number,
+  count: number,
+): number {
   if (x < left || x > right || count === 0) return -1;
   return Math.min(count - 1, Math.floor((x - left) / step));
 }
@@ -85,8 +93,9 @@ export function sparsityAxis(bars: readonly Bar[], least = 0): Axis {
   return { max, ticks: [0, max / 2, max] };
 }
 
-export function entropyAxis(data: Pick<BarsData, "bars" | "mode" | "guides">): Axis {
-  const largest = Math.max(0, ...data.bars.map((bar) => bar.entropy ?? 0));
+export function entropyAxis(data: Pick<BarsData, "bars" | "mode" | "guides" | "reference">): Axis {
+  const all = [...data.bars, ...(data.reference?.bars ?? [])];
+  const largest = Math.max(0, ...all.map((bar) => bar?.entropy ?? 0));
   if (data.mode !== "raw") {
     const { good, random, redundant } = data.guides;
     return { max: Math.max(1.15, largest * 1.05), ticks: [0, random, redundant, good] };
@@ -108,7 +117,14 @@ export function drawBars(
   const sparsity = sparsityAxis(data.bars, data.sparsityLeast);
   const y1 = scale(layout.entropy, entropy.max);
   const y2 = scale(layout.sparsity, sparsity.max);
-  title(context, data.entropyTitle, layout.entropy.top, layout, colors);
+  const { reference } = data;
+  const { left, right } = layout;
+  // in raw mode the end of the line says what the marks are
+  const end = data.mode === "raw" ? right - widthOf(context, RAW) - 36 : right;
+  const room = reference
+    ? drawLegend(context, reference, end, layout.entropy.top - 9, colors)
+    : right;
+  title(context, data.entropyTitle, layout.entropy.top, { left, right: room }, colors);
   title(context, data.sparsityTitle, layout.sparsity.top, layout, colors);
   if (data.mode !== "raw") bands(context, layout, data, y1, colors);
   grid(context, layout, entropy, y1, (tick) => String(Number(tick.toFixed(2))), colors);
@@ -122,10 +138,14 @@ export function drawBars(
     if (bar.state === "loading") loading(context, layout, x, width, index, colors);
     else if (bar.state === "unscored") unscored(context, layout, x, width, colors);
     else {
-      column(context, x, width, y1, bar.entropy, colors.entropy, colors.edge);
-      column(context, x, width, y2, bar.sparsity, colors.sparse, colors.edge);
+      const own = reference ? ownWidth(width) : width;
+      column(context, x, own, y1, bar.entropy, colors.entropy, colors.edge);
+      column(context, x, own, y2, bar.sparsity, colors.sparse, colors.edge);
     }
     context.globalAlpha = 1;
+    const beside = reference?.bars[index];
+    if (beside)
+      drawReference(context, beside, { x, width }, { entropy: y1, sparsity: y2 }, strong, colors);
     if (data.mode === "raw" && bar.threshold !== null) {
       context.fillStyle = colors.fg;
       context.fillRect(x, Math.round(y1(bar.threshold)), width, 1);
@@ -136,17 +156,17 @@ export function drawBars(
   frame(context, layout, data.selected, colors.accent);
 }
 
-type Scale = (value: number) => number;
+export type Scale = (value: number) => number;
 
 function scale({ top, bottom }: { top: number; bottom: number }, max: number): Scale {
   return (value) => bottom - ((bottom - top) * Math.min(value, max)) / max;
 }
 
-function title(
+export function title(
   context: CanvasRenderingContext2D,
   texts: readonly string[],
   top: number,
-  { left, right }: BarsLayout,
+  { left, right }: Pick<BarsLayout, "left" | "right">,
   colors: Colors,
 ): void {
   const room = right - left;
@@ -183,10 +203,10 @@ function bands(
   word("redundant", (y(guides.redundant) + entropy.bottom) / 2);
 }
 
-function grid(
+export function grid(
   context: CanvasRenderingContext2D,
-  { left, right }: BarsLayout,
-  { ticks }: Axis,
+  { left, right }: Pick<BarsLayout, "left" | "right">,
+  { ticks }: Pick<Axis, "ticks">,
   y: Scale,
   label: (tick: number) => string,
   colors: Colors,
@@ -291,15 +311,15 @@ function rawLegend(
   colors: Colors,
 ): void {
   const style = { color: colors.muted, align: "right" } as const;
-  write(context, "what random filters have", right, entropy.top - 9, style);
-  const width = widthOf(context, "what random filters have");
+  write(context, RAW, right, entropy.top - 9, style);
+  const width = widthOf(context, RAW);
   context.fillStyle = colors.fg;
   context.fillRect(right - width - 20, entropy.top - 13, 14, 1);
 }
 
-function depthAxis(
+export function depthAxis(
   context: CanvasRenderingContext2D,
-  layout: BarsLayout,
+  layout: Pick<BarsLayout, "width" | "left" | "step" | "gap" | "axisY">,
   stages: readonly Stage[],
   colors: Colors,
 ): void {

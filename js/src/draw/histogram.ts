@@ -12,14 +12,22 @@ export function drawWeights(
   context: CanvasRenderingContext2D,
   width: number,
   height: number,
-  { weights, low, high }: Distribution,
+  own: Distribution,
   colors: Colors,
+  reference: Distribution | null = null,
 ): void {
   const plot = { top: TITLE, bottom: height - FOOT };
+  const high = Math.max(own.high, reference?.high ?? 0);
+  const low = -high;
+  const [mine, theirs] = [own, reference].map(
+    (of) => of && spreadOf(of.weights, of.low, of.high, { low, high, width }),
+  ) as [Spread, Spread | null];
+  const most = Math.max(mine.most, theirs?.most ?? 0);
   write(context, "Weights", 0, 11, { color: colors.fg, weight: 600 });
   context.globalAlpha = 0.75;
-  columns(context, width, plot, weights, () => colors.entropy);
+  columns(context, mine, most, plot, () => colors.entropy);
   context.globalAlpha = 1;
+  if (theirs) outline(context, theirs, most, plot, colors);
   base(context, width, plot.bottom, colors);
   const y = height - 3;
   write(context, weight(low), 0, y, { color: colors.muted });
@@ -36,6 +44,7 @@ export function drawPeaks(
   eps: number,
   sparse: string,
   colors: Colors,
+  reference: Distribution | null = null,
 ): void {
   const plot = { top: TITLE, bottom: height - FOOT };
   const titles = ["Largest weight of each filter", "Largest per filter", "Largest"];
@@ -43,11 +52,16 @@ export function drawPeaks(
   write(context, title, 0, 11, { color: colors.fg, weight: 600 });
   const limit = Math.log10(eps);
   const binWidth = (high - low) / peaks.length;
+  const place = { low, high, width };
+  const mine = spreadOf(peaks, low, high, place);
+  const theirs = reference && spreadOf(reference.peaks, low, high, place);
+  const most = Math.max(mine.most, theirs?.most ?? 0);
   context.globalAlpha = 0.75;
-  columns(context, width, plot, peaks, (bin) =>
+  columns(context, mine, most, plot, (bin) =>
     low + (bin + 0.5) * binWidth < limit ? colors.sparse : colors.entropy,
   );
   context.globalAlpha = 1;
+  if (theirs) outline(context, theirs, most, plot, colors);
   base(context, width, plot.bottom, colors);
   const x = ((limit - low) / (high - low)) * width;
   context.fillStyle = colors.fg;
@@ -70,22 +84,75 @@ export function drawPeaks(
   }
 }
 
+/** A histogram laid onto an axis: bins of another one may be of another width. */
+interface Spread {
+  /** Share of all in each pixel of a bin: what histograms of other bins compare by. */
+  heights: Float64Array;
+  most: number;
+  /** CSS pixels at which the first bin begins, and of each. */
+  left: number;
+  step: number;
+}
+
+function spreadOf(
+  counts: Uint32Array,
+  from: number,
+  to: number,
+  { low, high, width }: { low: number; high: number; width: number },
+): Spread {
+  // all weights are zero: all in the middle of an axis without a length
+  const scale = high > low ? width / (high - low) : 0;
+  const [left, step] = scale
+    ? [(from - low) * scale, ((to - from) * scale) / counts.length]
+    : [0, width / counts.length];
+  const total = counts.reduce((sum, value) => sum + value, 0) || 1;
+  const heights = Float64Array.from(counts, (value) => (step > 0 ? value / total / step : 0));
+  return { heights, most: Math.max(...heights), left, step };
+}
+
 function columns(
   context: CanvasRenderingContext2D,
-  width: number,
+  { heights, left, step }: Spread,
+  most: number,
   { top, bottom }: { top: number; bottom: number },
-  counts: Uint32Array,
   color: (bin: number) => string,
 ): void {
-  const most = counts.reduce((a, b) => Math.max(a, b), 1);
-  const step = width / counts.length;
   const gap = step > 5 ? 1.5 : step > 2.5 ? 0.75 : 0;
-  counts.forEach((value, bin) => {
+  heights.forEach((value, bin) => {
     if (value === 0) return;
     const height = Math.max(1, ((bottom - top) * value) / most);
     context.fillStyle = color(bin);
-    context.fillRect(bin * step, bottom - height, Math.max(0.5, step - gap), height);
+    context.fillRect(left + bin * step, bottom - height, Math.max(0.5, step - gap), height);
   });
+}
+
+/** The reference's, as a line of steps. */
+function outline(
+  context: CanvasRenderingContext2D,
+  { heights, left, step }: Spread,
+  most: number,
+  { top, bottom }: { top: number; bottom: number },
+  colors: Colors,
+): void {
+  context.beginPath();
+  context.moveTo(left, bottom);
+  heights.forEach((value, bin) => {
+    const y = bottom - ((bottom - top) * value) / most;
+    context.lineTo(left + bin * step, y);
+    context.lineTo(left + (bin + 1) * step, y);
+  });
+  context.lineTo(left + heights.length * step, bottom);
+  context.lineJoin = "round";
+  for (const [color, width] of [
+    [colors.bg, 3],
+    [colors.fg, 1.1],
+  ] as const) {
+    context.strokeStyle = color;
+    context.lineWidth = width;
+    context.globalAlpha = color === colors.bg ? 0.6 : 0.85;
+    context.stroke();
+  }
+  context.globalAlpha = 1;
 }
 
 function base(context: CanvasRenderingContext2D, width: number, y: number, colors: Colors): void {

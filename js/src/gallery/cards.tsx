@@ -5,13 +5,17 @@ import { kernelOf } from "../draw/layout";
 import { entropyOf, normOf } from "../filters";
 import { figure, percent, unbroken, weight } from "../format";
 import { Icon } from "../icons";
+import { Name } from "../name";
 import type { Store } from "../state";
 import type { GalleryModel } from "./model";
+import { titles } from "./pair";
 import { digitsFor, findings } from "./words";
 
 interface Props {
   store: Store;
   model: GalleryModel;
+  /** The reference's, where its filters are those of the model one by one. */
+  reference?: GalleryModel | null;
 }
 
 interface KernelProps {
@@ -41,7 +45,7 @@ export function KernelImage({ store, sizes, values, range, side, label }: Kernel
 }
 
 /** The filter pointed at, or chosen: its taps, their values, and what is said of it. */
-export function FilterCard({ store, model }: Props) {
+export function FilterCard({ store, model, reference }: Props) {
   const { inputs, taps, kernel, maxAbs, loaded } = model.set.value;
   if (loaded * inputs === 0) return null;
   const filter = model.shown.value;
@@ -51,7 +55,7 @@ export function FilterCard({ store, model }: Props) {
   const sparse = model.sparse.value.mask[filter] === 1;
   const pinned = model.pinned.value === filter;
   const pointed = model.hover.value === filter;
-  const range = model.reach.value?.range ?? peak;
+  const range = model.reach.value?.range ?? (model.ranges.value[filter] as number);
   const name = nameOf(filter, inputs);
   const cluster = model.clusterOf(filter);
   const beside = kernelOf(kernel).width <= 3 && taps <= 9;
@@ -81,17 +85,21 @@ export function FilterCard({ store, model }: Props) {
           </button>
         )}
       </h4>
-      <div class={beside ? "cl-beside" : "cl-below"}>
-        <KernelImage
-          store={store}
-          sizes={kernel}
-          values={values}
-          range={range}
-          side={beside ? 74 : 132}
-          label={`Kernel of ${name}`}
-        />
-        <Values sizes={kernel} values={values} digits={digitsFor(maxAbs)} />
-      </div>
+      {reference ? (
+        <Both store={store} model={model} reference={reference} range={range} name={name} />
+      ) : (
+        <div class={beside ? "cl-beside" : "cl-below"}>
+          <KernelImage
+            store={store}
+            sizes={kernel}
+            values={values}
+            range={range}
+            side={beside ? 74 : 132}
+            label={`Kernel of ${name}`}
+          />
+          <Values sizes={kernel} values={values} digits={digitsFor(maxAbs)} />
+        </div>
+      )}
       <dl class="cl-facts-line">
         <Fact name="norm" value={weight(normOf(values, taps, 0))} title="√Σw²" />
         <Fact name="largest" value={weight(peak)} title="max |w|" />
@@ -106,6 +114,57 @@ export function FilterCard({ store, model }: Props) {
       </dl>
     </section>
   );
+}
+
+/** A filter of the model, that of the reference in its place, and what lies between them. */
+function Both({ store, model, reference, range, name }: Required<Props> & OfBoth) {
+  if (!reference) return null;
+  const { taps, kernel, maxAbs } = model.set.value;
+  const filter = model.shown.value;
+  const part = (of: GalleryModel) => of.weights.value.subarray(filter * taps, (filter + 1) * taps);
+  const mine = part(model);
+  const there = part(reference);
+  const come = there.length === taps;
+  const theirs = come ? there : new Float32Array(taps);
+  const change = mine.map((value, tap) => value - (theirs[tap] as number));
+  const peak = change.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const moved = normOf(change, taps, 0) / normOf(theirs, taps, 0);
+  const share = Number.isFinite(moved) ? `, ${percent(moved)}` : "";
+  const digits = digitsFor(maxAbs);
+  const [title, other] = titles(store);
+  return (
+    <>
+      {(
+        [
+          [title, mine, range],
+          [other, theirs, range],
+          [`difference${share}`, change, peak],
+        ] as const
+      ).map(([whose, values, reach], place) => (
+        <div key={place} class={come || place === 0 ? "cl-side" : "cl-side cl-awaited"}>
+          <h5 title={place === 2 ? "‖w − w′‖ / ‖w′‖; its colours are its own" : undefined}>
+            <Name text={whose} />
+          </h5>
+          <div class="cl-beside">
+            <KernelImage
+              store={store}
+              sizes={kernel}
+              values={values}
+              range={reach}
+              side={54}
+              label={`Kernel of ${name}: ${whose}`}
+            />
+            <Values sizes={kernel} values={values} digits={digits} />
+          </div>
+        </div>
+      ))}
+    </>
+  );
+}
+
+interface OfBoth {
+  range: number;
+  name: string;
 }
 
 const nameOf = (filter: number, inputs: number): string =>

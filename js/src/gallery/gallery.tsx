@@ -7,6 +7,7 @@ import { fitted, isFitted, revealed } from "../draw/camera";
 import { type Frame, hitAt } from "../draw/frame";
 import { GalleryPainter } from "../draw/gallery";
 import { count, weight } from "../format";
+import { Name } from "../name";
 import { showAll } from "../pointing";
 import type { Store } from "../state";
 import type { Steering } from "../steering";
@@ -15,13 +16,22 @@ import type { GalleryModel } from "./model";
 import { boxIn, listen, zoomIn } from "./pointing";
 import { rangeWords } from "./words";
 
-interface Props {
-  store: Store;
+export interface Pane {
   model: GalleryModel;
   steering: Steering;
+  /** What is drawn, in words; "" where there is but one thing that can be. */
+  title: string;
 }
 
-export function Gallery({ store, model, steering }: Props) {
+interface Props extends Pane {
+  store: Store;
+}
+
+/** What shares its place with the model's gallery: that which decides where filters lie. */
+const leadOf = (model: GalleryModel): GalleryModel =>
+  model.follower?.alike ? model.follower.lead : model;
+
+export function Gallery({ store, model, steering, title }: Props) {
   const element = useRef<HTMLDivElement>(null);
   const frame = useRef<{ frame: Frame; dpr: number } | null>(null);
   const painter = useMemo(() => new GalleryPainter(), []);
@@ -29,9 +39,13 @@ export function Gallery({ store, model, steering }: Props) {
   const paint = useMemo(
     () => (context: CanvasRenderingContext2D, size: Size) => {
       const dpr = context.getTransform().a;
-      const known = model.size.peek();
-      if (known.width !== size.width || known.height !== size.height) model.size.value = size;
-      model.dpr.value = dpr;
+      const lead = leadOf(model);
+      const known = lead.size.peek();
+      // side by side they may differ by a pixel: the first says what there is room for
+      const first = model === lead || !lead.drawn;
+      if (first && (known.width !== size.width || known.height !== size.height))
+        lead.size.value = size;
+      lead.dpr.value = dpr;
       const scene = model.scene.value;
       if (!scene) return;
       const choice = {
@@ -47,7 +61,9 @@ export function Gallery({ store, model, steering }: Props) {
   );
 
   useLayoutEffect(() => {
-    const origin = () => plotOf(layoutOf(model), model.size.peek(), model.dpr.peek());
+    const lead = leadOf(model);
+    lead.drawn ||= model === lead;
+    const origin = () => plotOf(layoutOf(model), lead.size.peek(), lead.dpr.peek());
     const filterAt = (x: number, y: number) => {
       const drawn = frame.current;
       const scene = model.scene.peek();
@@ -63,11 +79,15 @@ export function Gallery({ store, model, steering }: Props) {
     };
     const box = element.current as HTMLDivElement;
     const unlisten = listen({ element: box, store, model, steering, filterAt, origin });
-    const unfollow = follow(store, model, steering, box);
+    const unfollow = effect(() => {
+      // at rest a finger scrolls the page, zoomed in it moves the picture
+      const rest = isFitted(steering.camera.value, model.limits.value);
+      box.style.touchAction = rest ? "pan-y" : "none";
+    });
     return () => {
       unlisten();
       unfollow();
-      steering.stop();
+      if (model === lead) lead.drawn = false;
     };
   }, [store, model, steering]);
 
@@ -77,24 +97,58 @@ export function Gallery({ store, model, steering }: Props) {
   }).value;
   const fit = useComputed(() => isFitted(steering.camera.value, model.limits.value)).value;
   const range = model.reach.value?.range;
-  const useful = model.useful.value;
+  const whose = model.follower ? `${title}: ` : "Gallery of ";
+  return (
+    <div
+      ref={element}
+      class={`cl-gallery${fit ? "" : " cl-zoomed"}`}
+      role="application"
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: an application takes keys
+      tabIndex={0}
+      aria-label={`${whose}${summary}. Arrows move, plus and minus zoom, Home fits; Shift and arrows choose a filter.`}
+      aria-busy={!model.current.value}
+    >
+      <Canvas store={store} paint={paint} role="img" aria-label={summary} data-range={range} />
+    </div>
+  );
+}
+
+/** One gallery, or several side by side, and what their colours mean. */
+export function Stage({ store, panes }: { store: Store; panes: readonly Pane[] }) {
+  const { model, steering } = panes[0] as Pane;
+  const lead = leadOf(model);
+  useLayoutEffect(() => {
+    const stop = follow(store, lead, steering);
+    return () => {
+      stop();
+      steering.stop();
+    };
+  }, [store, lead, steering]);
+  const other = panes.find((pane) => pane.steering !== steering);
+  useLayoutEffect(
+    () => (other ? follow(store, other.model, other.steering) : undefined),
+    [store, other?.model, other?.steering],
+  );
+  const fit = useComputed(() => isFitted(steering.camera.value, lead.limits.value)).value;
+  const useful = panes.length * model.useful.value + 16 * (panes.length - 1);
   return (
     <div class="cl-stage" style={{ maxWidth: Number.isFinite(useful) ? `${useful}px` : "none" }}>
-      <div
-        ref={element}
-        class={`cl-gallery${fit ? "" : " cl-zoomed"}`}
-        role="application"
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: an application takes keys
-        tabIndex={0}
-        aria-label={`Gallery of ${summary}. Arrows move, plus and minus zoom, Home fits; Shift and arrows choose a filter.`}
-        aria-busy={!model.current.value}
-      >
-        <Canvas store={store} paint={paint} role="img" aria-label={summary} data-range={range} />
+      <div class="cl-panes">
+        {panes.map((pane) => (
+          <figure key={pane.model.follower?.of ?? "model"}>
+            {pane.title && (
+              <figcaption>
+                <Name text={pane.title} />
+              </figcaption>
+            )}
+            <Gallery store={store} {...pane} />
+          </figure>
+        ))}
       </div>
       <div class="cl-legend">
         <Legend store={store} model={model} />
         <ZoomButtons
-          zoom={(factor) => zoomIn({ model, steering }, factor)}
+          zoom={(factor) => zoomIn({ model: lead, steering }, factor)}
           showAll={() => showAll(steering)}
           whole={fit}
         />
@@ -106,7 +160,7 @@ export function Gallery({ store, model, steering }: Props) {
 const layoutOf = (model: GalleryModel) => model.scene.peek()?.layout ?? { outs: 0, outsPerRow: 1 };
 
 /** Keeps the camera with what is drawn: another layer or order is seen whole, a choice is in sight. */
-function follow(store: Store, model: GalleryModel, steering: Steering, box: HTMLElement) {
+function follow(store: Store, model: GalleryModel, steering: Steering): () => void {
   let drawn = "";
   let before = model.limits.peek();
   const stops = [
@@ -140,11 +194,6 @@ function follow(store: Store, model: GalleryModel, steering: Steering, box: HTML
       const target = revealed(steering.target, boxIn(scene, channel * inputs), model.limits.peek());
       steering.aim(target, true);
     }),
-    effect(() => {
-      // at rest a finger scrolls the page, zoomed in it moves the picture
-      const rest = isFitted(steering.camera.value, model.limits.value);
-      box.style.touchAction = rest ? "pan-y" : "none";
-    }),
   ];
   return () => {
     for (const stop of stops) stop();
@@ -152,10 +201,10 @@ function follow(store: Store, model: GalleryModel, steering: Steering, box: HTML
 }
 
 /** The colour map with the values at its ends. */
-function Legend({ store, model }: Omit<Props, "steering">) {
+function Legend({ store, model }: Pick<Props, "store" | "model">) {
   const reach = model.reach.value;
   const ends = endOf(reach?.range);
-  const [short, full] = rangeWords(store.traits.scale.value, reach, model.set.value.maxAbs);
+  const [short, full] = rangeWords(store.traits.scale.value, reach, model.largest.value);
   return (
     <>
       <span>{ends === "0" ? ends : `−${ends}`}</span>

@@ -1,12 +1,12 @@
 // What a gallery shows, derived step by step from the store: each step runs again only when what it
 // reads has changed, so that a click, another order or a moved slider costs no more than it must.
-import { batch, computed, type ReadonlySignal, signal } from "@preact/signals";
+import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import { parse } from "../colormap";
-import { plotOf } from "../draw/axes";
+import { type Plot, plotOf } from "../draw/axes";
 import { fitZoom, type Limits, limitsOf, type Size } from "../draw/camera";
 import { crispZoom } from "../draw/frame";
 import type { Scene } from "../draw/gallery";
-import { byPosition, inFlow, kernelOf, slotsOf } from "../draw/layout";
+import { byPosition, inFlow, kernelOf, type Layout, slotsOf } from "../draw/layout";
 import { MARKED, tableOf } from "../draw/raster";
 import { Overview, Texture } from "../draw/texture";
 import {
@@ -25,6 +25,7 @@ import {
 } from "../filters";
 import type { FilterSet } from "../load";
 import type { Store } from "../state";
+import { differenceOf, loadedOf } from "./difference";
 
 const FLOW = {
   norm: "largest norm first, row by row",
@@ -47,13 +48,25 @@ const NOTHING: FilterSet = {
   mean: new Float32Array(0),
 };
 
+/** Who is drawn beside a model, or in its place. */
+export interface Follower {
+  readonly lead: GalleryModel;
+  readonly of: "reference" | "difference";
+  /** Its filters are as many and as large: they lie as the lead's do, and are chosen together. */
+  readonly alike: boolean;
+}
+
 export class GalleryModel {
   /** CSS pixels of the canvas, and device pixels of one. */
   readonly size = signal<Size>({ width: 0, height: 0 });
   readonly dpr = signal(1);
+  /** Its own gallery is on the page, and not only those of its followers. */
+  drawn = false;
   /** Filter pointed at, and the one that stays in the card. */
-  readonly hover = signal<number | null>(null);
-  readonly pinned = signal<number | null>(null);
+  readonly hover: Signal<number | null>;
+  readonly pinned: Signal<number | null>;
+  /** What it is, by which it differs from the model's own gallery. */
+  readonly follower: Follower | null;
 
   /** The layer's filters; while the next layer is on its way those of the last. */
   readonly set: ReadonlySignal<FilterSet>;
@@ -77,12 +90,32 @@ export class GalleryModel {
   /** The filter of the card: pointed at, else pinned, else the one with the largest weight. */
   readonly shown: ReadonlySignal<number>;
 
-  readonly #labels: ReadonlySignal<Uint8Array | null>;
+  /** |w| of the last colour of each filter, where each has its own. */
+  readonly ranges: ReadonlySignal<Float32Array>;
+  /** Largest |weight| of what shares these colours. */
+  readonly largest: ReadonlySignal<number>;
 
-  constructor(store: Store) {
-    const { traits } = store;
+  readonly #labels: ReadonlySignal<Uint8Array | null>;
+  readonly #sorted: ReadonlySignal<{ sort: keyof typeof FLOW; order: Uint32Array } | null>;
+  readonly #plot: ReadonlySignal<Plot>;
+  readonly #layout: ReadonlySignal<Layout>;
+
+  constructor(store: Store, follower: Follower | null = null) {
+    const { traits, pairing } = store;
+    this.follower = follower;
+    const lead = follower?.lead;
+    const like = follower?.alike ? lead : undefined;
+    this.hover = like?.hover ?? signal(null);
+    this.pinned = like?.pinned ?? signal(null);
+    /** The reference's filters of the layer that is drawn. */
+    const theirs = computed(() => {
+      const { value } = pairing.filters.value;
+      return value?.layer === (lead ?? this).set.value.layer ? value : null;
+    });
     let last = NOTHING;
     this.set = computed(() => {
+      if (follower?.of === "reference") return theirs.value ?? NOTHING;
+      if (lead) return (theirs.value && differenceOf(lead.set.value, theirs.value)) || NOTHING;
       last = store.filters.value.value ?? last;
       return last;
     });
@@ -93,7 +126,10 @@ export class GalleryModel {
     });
     this.peaks = computed(() => peaksOf(this.weights.value, this.set.value.taps));
     this.sparse = computed(() =>
-      sparseOf(this.peaks.value, this.set.value.maxAbs, traits.eps.value),
+      // of a difference small is good: nothing to mark
+      follower?.of === "difference"
+        ? { mask: new Uint8Array(this.peaks.value.peaks.length), count: 0 }
+        : sparseOf(this.peaks.value, this.set.value.maxAbs, traits.eps.value),
     );
     const groups = computed(
       () => store.layers.value.find(({ key }) => key === this.set.value.layer)?.groups ?? 1,
@@ -107,27 +143,50 @@ export class GalleryModel {
     });
     this.strongest = computed(() => strongestOf(this.peaks.value));
     this.shown = computed(() => {
-      const shown = this.hover.value ?? this.pinned.value ?? this.strongest.value;
+      const strongest = (like ?? this).strongest.value;
+      const shown = this.hover.value ?? this.pinned.value ?? strongest;
       return shown < this.peaks.value.peaks.length ? shown : this.strongest.value;
     });
 
-    const layerReach = computed(() => reachOf(this.weights.value, this.set.value.maxAbs));
-    const modelReach = computed(() =>
-      Math.max(store.measuring.modelMax.value, this.set.value.maxAbs),
+    // the colours of both mean the same; a difference has colours of its own
+    const partner = lead ? computed(() => null) : theirs;
+    const ownReach = computed(() => reachOf(this.weights.value, this.set.value.maxAbs));
+    const theirReach = computed(
+      () => partner.value && reachOf(loadedOf(partner.value), partner.value.maxAbs),
     );
-    this.reach = computed(() => {
-      if (traits.scale.value === "filter") return null;
-      if (traits.scale.value === "layer") return layerReach.value;
-      return { range: modelReach.value, beyond: 0 };
-    });
+    const theirPeaks = computed(
+      () => partner.value && peaksOf(loadedOf(partner.value), taps()).peaks,
+    );
+    const taps = () => this.set.value.taps;
+    this.largest =
+      follower?.of === "reference"
+        ? follower.lead.largest
+        : computed(() => Math.max(this.set.value.maxAbs, partner.value?.maxAbs ?? 0));
+    const modelReach = computed(() =>
+      Math.max(store.measuring.modelMax.value, pairing.largest.value, (lead ?? this).largest.value),
+    );
+    this.reach =
+      follower?.of === "reference"
+        ? follower.lead.reach
+        : computed(() => {
+            if (traits.scale.value === "filter") return null;
+            if (traits.scale.value === "model") return { range: modelReach.value, beyond: 0 };
+            const other = theirReach.value;
+            return other && other.range > ownReach.value.range ? other : ownReach.value;
+          });
+    this.ranges =
+      follower?.of === "reference" && like
+        ? like.ranges
+        : computed(() => {
+            const { peaks } = this.peaks.value;
+            const others = theirPeaks.value;
+            if (others?.length !== peaks.length) return peaks;
+            return peaks.map((peak, filter) => Math.max(peak, others[filter] as number));
+          });
     const kernel = computed(() => kernelOf(this.set.value.kernel));
     const texture = computed(
       () =>
-        new Texture(
-          this.weights.value,
-          kernel.value,
-          this.reach.value?.range ?? this.peaks.value.peaks,
-        ),
+        new Texture(this.weights.value, kernel.value, this.reach.value?.range ?? this.ranges.value),
     );
 
     const norms = computed(() => normsOf(this.weights.value, kernel.value.taps));
@@ -138,7 +197,7 @@ export class GalleryModel {
       return found?.length === this.set.value.out * this.set.value.inputs ? found : null;
     });
     this.#labels = labels;
-    const sorted = computed(() => {
+    const own = computed(() => {
       const sort = traits.sort.value;
       // by position until all is there to be sorted
       if (sort === "position" || !complete.value) return null;
@@ -149,6 +208,9 @@ export class GalleryModel {
       return labels.value ? { sort, order: orderByLabel(labels.value) } : null;
     });
 
+    // the order of the model's filters is that of both
+    const sorted = like ? like.#sorted : own;
+    this.#sorted = sorted;
     const plot = computed(() =>
       plotOf(
         { outs: this.set.value.out, outsPerRow: sorted.value ? 0 : 1 },
@@ -156,20 +218,29 @@ export class GalleryModel {
         this.dpr.value,
       ),
     );
-    const layout = computed(() => {
+    this.#plot = like ? like.#plot : plot;
+    const place = computed(() => {
       const { out, inputs, loaded } = this.set.value;
       const make = sorted.value ? inFlow : byPosition;
       const aspect = plot.value.width / plot.value.height;
       return { ...make(kernel.value, out, inputs, aspect), count: loaded * inputs };
     });
-    this.limits = computed(() => {
+    const layout = like
+      ? computed(() => {
+          const { inputs, loaded } = this.set.value;
+          return { ...like.#layout.value, count: loaded * inputs };
+        })
+      : place;
+    this.#layout = layout;
+    const limits = computed(() => {
       const screen = { width: plot.value.width, height: plot.value.height };
       const fit = fitZoom(layout.value, screen);
       return limitsOf(layout.value, screen, crispZoom(layout.value, fit, this.dpr.value));
     });
+    this.limits = like ? like.limits : limits;
     this.useful = computed(() => {
       const { out, inputs } = this.set.value;
-      const { left, height } = plot.value;
+      const { left, height } = this.#plot.value;
       const square = byPosition(kernel.value, out, inputs, 1);
       const adapts = sorted.value || kernel.value.taps === 1 || square.outsPerRow > 1;
       if (adapts) return Math.ceil(height * 1.6);
@@ -205,7 +276,7 @@ export class GalleryModel {
         sparse: this.sparse.value.count > 0 ? this.sparse.value.mask : null,
         mostlySparse: this.sparse.value.count > this.sparse.value.mask.length / 2,
         bad: this.peaks.value.badCount > 0 ? this.peaks.value.bad : null,
-        dead: this.dead.value,
+        dead: follower?.of === "difference" ? null : this.dead.value,
         flow: sorted.value ? FLOW[sorted.value.sort] : "",
         starts: labels.value && slots.value ? startsOf(labels.value) : [],
         colors,
@@ -215,7 +286,8 @@ export class GalleryModel {
 
   /** The cluster of a filter, from 1; null while none are shown. */
   clusterOf(filter: number): number | null {
-    const label = this.#labels.value?.[filter];
+    const like = this.follower?.alike ? this.follower.lead : this;
+    const label = like.#labels.value?.[filter];
     return label === undefined ? null : label + 1;
   }
 
@@ -225,6 +297,8 @@ export class GalleryModel {
     const release = toggle && this.pinned.value === filter;
     batch(() => {
       this.pinned.value = release ? null : filter;
+      // an output of a layer of another shape is none of the model's
+      if (this.follower && !this.follower.alike) return;
       store.set("channel", release ? null : Math.floor(filter / inputs));
     });
   }

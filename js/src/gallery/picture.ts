@@ -5,37 +5,50 @@ import { GalleryPainter } from "../draw/gallery";
 import { paintKernel } from "../draw/kernel";
 import { kernelOf } from "../draw/layout";
 import type { Picture } from "../draw/picture";
-import { widthOf, write } from "../draw/text";
+import { fitMiddle, widthOf, write } from "../draw/text";
 import type { Store } from "../state";
-import type { Steering } from "../steering";
-import { endOf } from "./gallery";
+import { endOf, type Pane } from "./gallery";
 import type { GalleryModel } from "./model";
 import { rangeWords } from "./words";
 
 const LEGEND = 34;
 const BASIS = 64;
+const TITLE = 20;
+const GAP = 16;
 
-export function filtersPicture(store: Store, model: GalleryModel, steering: Steering): Picture {
-  const size = model.size.peek();
+export function filtersPicture(store: Store, panes: readonly Pane[]): Picture {
+  const { model } = panes[0] as Pane;
+  const lead = model.follower?.alike ? model.follower.lead : model;
+  const size = lead.size.peek();
+  const title = panes.some((pane) => pane.title) ? TITLE : 0;
   const { taps, explained } = model.set.peek();
   const basis = taps > 1 && explained.length > 0 ? BASIS : 0;
-  const width = Math.max(360, size.width);
+  const each = size.width + GAP;
+  const width = Math.max(360, each * panes.length - GAP);
   return {
     width,
-    height: size.height + LEGEND + basis,
+    height: title + size.height + LEGEND + basis,
     draw(context) {
-      const scene = model.scene.peek();
-      if (!scene) return;
-      const choice = {
-        camera: steering.camera.peek(),
-        channel: store.traits.channel.peek(),
-        pinned: model.pinned.peek(),
-        hover: null,
-      };
-      context.save();
-      new GalleryPainter().draw(context, scene, choice, size);
-      context.restore();
-      context.translate(0, size.height);
+      panes.forEach((pane, index) => {
+        const scene = pane.model.scene.peek();
+        if (!scene) return;
+        const choice = {
+          camera: pane.steering.camera.peek(),
+          channel: store.traits.channel.peek(),
+          pinned: pane.model.pinned.peek(),
+          hover: null,
+        };
+        context.save();
+        context.translate(index * each, 0);
+        if (title) {
+          const words = fitMiddle(context, pane.title, size.width, 12, 600);
+          write(context, words, 0, 12, { color: scene.colors.fg, size: 12, weight: 600 });
+        }
+        context.translate(0, title);
+        new GalleryPainter().draw(context, scene, choice, size);
+        context.restore();
+      });
+      context.translate(0, title + size.height);
       drawLegend(context, store, model);
       context.translate(0, LEGEND);
       if (basis) drawBasis(context, store, model, width);
@@ -59,7 +72,7 @@ function drawLegend(context: CanvasRenderingContext2D, store: Store, model: Gall
   x += 128;
   write(context, ends, x, y, { color: colors.muted });
   x += widthOf(context, ends) + 14;
-  const [words] = rangeWords(store.traits.scale.peek(), reach, model.set.peek().maxAbs);
+  const [words] = rangeWords(store.traits.scale.peek(), reach, model.largest.peek());
   write(context, words, x, y, { color: colors.muted });
 }
 

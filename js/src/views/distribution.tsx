@@ -34,15 +34,25 @@ export function DistributionPanel({ store }: ViewProps) {
       </div>
     );
   }
+  const { title } = store.pairing;
+  const outlined = referenceOf(store) ? `, outlined that of ${title.value}` : "";
+  const hint = outlined ? `Outlined: ${title.value}` : undefined;
   return (
     <div class="cl-histograms">
       <Canvas
         store={store}
         paint={painters.weights}
         role="img"
-        aria-label={`Histogram of the ${count(value.n)} weights`}
+        aria-label={`Histogram of the ${count(value.n)} weights${outlined}`}
+        title={hint}
       />
-      <Canvas store={store} paint={painters.peaks} role="img" aria-label={peaksInWords(store)} />
+      <Canvas
+        store={store}
+        paint={painters.peaks}
+        role="img"
+        aria-label={peaksInWords(store) + outlined}
+        title={hint}
+      />
     </div>
   );
 }
@@ -56,11 +66,16 @@ function peaksInWords(store: Store): string {
   return `${count(sparse)} of ${count(row.n)} filters are sparse`;
 }
 
+/** The reference's distribution of the same layer, once it is there. */
+function referenceOf(store: Store) {
+  return store.pairing.partner.value ? store.pairing.distribution.value.value : null;
+}
+
 /** Draws both from what is loaded; nothing while it is not. */
 export function distributionPainters(store: Store) {
   const weights = (context: CanvasRenderingContext2D, size: Size, colors: Colors) => {
     const { value } = store.distribution.value;
-    if (value) drawWeights(context, size.width, size.height, value, colors);
+    if (value) drawWeights(context, size.width, size.height, value, colors, referenceOf(store));
   };
   const peaks = (context: CanvasRenderingContext2D, size: Size, colors: Colors) => {
     const { value } = store.distribution.value;
@@ -69,7 +84,9 @@ export function distributionPainters(store: Store) {
     const grid = store.kernel._structure.value.eps_grid;
     const sparse = row ? sparseCount(row, store.traits.eps.value, grid) : null;
     const words = sparse === null ? "" : `${count(sparse)} sparse`;
-    drawPeaks(context, size.width, size.height, value, store.traits.eps.value, words, colors);
+    const { width, height } = size;
+    const eps = store.traits.eps.value;
+    drawPeaks(context, width, height, value, eps, words, colors, referenceOf(store));
   };
   return { weights, peaks };
 }

@@ -1,10 +1,11 @@
 import { useComputed } from "@preact/signals";
-import { useLayoutEffect, useMemo } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { Cards } from "../cards";
 import { count, shapeInWords } from "../format";
 import { BasisCard, FilterCard, NoteCard, Spoken } from "../gallery/cards";
-import { Gallery } from "../gallery/gallery";
+import { type Pane, Stage } from "../gallery/gallery";
 import { GalleryModel } from "../gallery/model";
+import { PairCard, PairedChoice, titles } from "../gallery/pair";
 import { filtersPicture } from "../gallery/picture";
 import { ProblemNotice } from "../notices";
 import type { Scale, Sort } from "../protocol";
@@ -33,12 +34,31 @@ export function FiltersView({ store }: ViewProps) {
     const made = new GalleryModel(store);
     return [made, new Steering(made.limits)] as const;
   }, [store]);
+  const { alike, shown, partner } = store.pairing;
+  const both = alike.value;
+  const [reference, difference, apart] = useMemo(() => {
+    const made = new GalleryModel(store, { lead: model, of: "reference", alike: both });
+    const less = new GalleryModel(store, { lead: model, of: "difference", alike: true });
+    return [made, less, both ? steering : new Steering(made.limits)] as const;
+  }, [store, model, steering, both]);
+  const [title, other] = titles(store);
+  const own: Pane = { model, steering, title: other && title };
+  const theirs: Pane = { model: reference, steering: apart, title: other };
+  const less: Pane = { model: difference, steering, title: `${title} − ${other}` };
+  const panes: readonly Pane[] = {
+    model: [own],
+    reference: [theirs],
+    "side by side": [own, theirs],
+    difference: [less],
+  }[shown.value];
+  const current = useRef(panes);
+  current.current = panes;
   useLayoutEffect(() => {
-    store.picture.value = () => filtersPicture(store, model, steering);
+    store.picture.value = () => filtersPicture(store, current.current);
     return () => {
       store.picture.value = null;
     };
-  }, [store, model, steering]);
+  }, [store]);
 
   const { problem, value } = store.filters.value;
   const drawn = useComputed(() => model.set.value.out > 0).value;
@@ -62,6 +82,7 @@ export function FiltersView({ store }: ViewProps) {
   );
   if (notice && !value) return <div class="cl-filters">{notice}</div>;
   const { sort, scale } = store.traits;
+  const paired = partner.value !== undefined && both && store.pairing.why.value === "";
   return (
     <div class="cl-filters">
       {notice}
@@ -84,6 +105,7 @@ export function FiltersView({ store }: ViewProps) {
             choose={(chosen) => store.set("scale", chosen)}
           />
         </span>
+        <PairedChoice store={store} />
         <span class="cl-space" />
         {!lost && <Progress store={store} model={model} />}
       </div>
@@ -94,11 +116,16 @@ export function FiltersView({ store }: ViewProps) {
         </div>
       ) : drawn ? (
         <div class={model.current.value ? "cl-filters-body" : "cl-filters-body cl-past"}>
-          <Gallery store={store} model={model} steering={steering} />
+          <Stage store={store} panes={panes} />
           <Cards>
-            <FilterCard store={store} model={model} />
-            <BasisCard store={store} model={model} />
-            <NoteCard store={store} model={model} />
+            {!both && (shown.value === "reference" || reference.hover.value !== null) ? (
+              <FilterCard store={store} model={reference} />
+            ) : (
+              <FilterCard store={store} model={model} reference={paired ? reference : null} />
+            )}
+            <PairCard store={store} model={model} difference={difference} />
+            <BasisCard store={store} model={shown.value === "reference" ? reference : model} />
+            <NoteCard store={store} model={shown.value === "reference" ? reference : model} />
           </Cards>
           <Spoken store={store} model={model} />
         </div>

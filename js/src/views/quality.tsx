@@ -1,6 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { Canvas, type Size } from "../canvas";
+import { besideInWords } from "../change";
 import { type BarsData, barAt, drawBars, layoutBars } from "../draw/bars";
 import type { Colors } from "../draw/colors";
 import { entropyOf, nearestIndex, sparseCount, sparsityAt } from "../eps";
@@ -8,7 +9,7 @@ import { count, figure, nameOf, percent } from "../format";
 import { MomentPanel } from "../history/moment";
 import { HistorySlider } from "../history/slider";
 import { moveIn } from "../list";
-import type { Entropy } from "../protocol";
+import type { Entropy, Row } from "../protocol";
 import { Segments } from "../segments";
 import { stages } from "../stages";
 import type { Store, ViewProps } from "../state";
@@ -116,6 +117,8 @@ export function barsData(store: Store, hovered: number): BarsData {
   const limit = percent(store.history.eps.value);
   const then = store.history.words.value && ` at ${store.history.words.value}`;
   const layers = store.layers.value;
+  const { pairing } = store;
+  const { _structure } = store.kernel;
   return {
     bars: store.measuring.bars.value,
     stages: stages(layers.map(({ key }) => key)),
@@ -126,7 +129,10 @@ export function barsData(store: Store, hovered: number): BarsData {
     entropyTitle: titles[mode].map((title) =>
       title.replace(/^Variance entropy|^Entropy/, `$&${then}`),
     ),
-    sparsityLeast: store.history.most.value,
+    sparsityLeast: Math.max(store.history.most.value, pairing.most.value),
+    reference: pairing.title.value
+      ? { bars: pairing.bars.value, titles: [_structure.value.model.title, pairing.title.value] }
+      : null,
     sparsityTitle: [
       `Sparsity${then}, share of filters below ${limit} of the largest weight`,
       `Sparsity${then}, share below ${limit} of the largest`,
@@ -205,11 +211,16 @@ function layerInWords(store: Store, index: number): string[] {
   const ofRandom = entropy.value === "raw" ? "" : " of random";
   const share = percent(sparsityAt(row, eps.value, grid));
   const sparse = count(sparseCount(row, eps.value, grid) ?? 0);
+  const entropyIn = (other: Row) => entropyOf(other, entropy.value).value;
+  const shareIn = (other: Row) => sparsityAt(other, eps.value, grid);
   return [
     nameOf(layer),
     value === null ? `no entropy: ${why}` : `entropy ${figure(value)}${ofRandom}`,
+    besideInWords(store, layer.key, entropyIn, "figure"),
     `sparsity ${share} (${sparse} of ${count(row.n)})`,
-  ];
+    besideInWords(store, layer.key, shareIn, "share"),
+    store.pairing.lacks(layer.key) ? `no counterpart in ${store.pairing.title.value}` : "",
+  ].filter(Boolean);
 }
 
 interface TipProps {
