@@ -61,14 +61,15 @@ def test_a_bare_name_is_its_first_call() -> None:
 
 def test_a_module_called_twice_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from convlens import quality as module
+    from convlens.figures import figures_of
 
     seen: list[str] = []
 
-    def spy(layer: Any, *args: Any, **options: Any) -> Any:
-        seen.append(layer.key)
-        return measure_layer(layer, *args, **options)
+    def spy(weight: torch.Tensor, key: str, *args: Any) -> Any:
+        seen.append(key)
+        return figures_of(weight, key, *args)
 
-    monkeypatch.setattr(module, "measure_layer", spy)
+    monkeypatch.setattr(module, "figures_of", spy)
     measure_quality(Twice(), inputs=torch.zeros(1, 3, 8, 8))
     assert seen == ["first", "again:0"]
 
