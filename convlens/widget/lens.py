@@ -304,8 +304,8 @@ fit : optional
         layer = measured.layers[str(request.params["layer"])]
         if request.kind == "distribution":
             return (yield from answers.distribution(layer))
-        page = answers.filters if request.kind == "filters" else answers.cluster
-        return (yield from page(measured, layer, request.params["start"]))
+        params = {**request.params, "layer": layer}
+        return (yield from answers.PAGES[request.kind](measured, **params))
 
     def _quality(self, request: Request, measured: answers.Measured) -> answers.Steps:
         def progress(done: int, total: int, label: str, header: dict[str, Any]) -> None:

@@ -121,6 +121,7 @@ KINDS: dict[str, Kind] = {
     "quality": Kind({"eps": Param(float, above=0, below=1)}, urgent=False),
     "distribution": Kind({"layer": _LAYER}),
     "filters": Kind({"layer": _LAYER, "start": _START}),
+    "filters_exact": Kind({"layer": _LAYER, "reading": _START}, urgent=False, background=True),
     "cluster": Kind({"layer": _LAYER, "start": _START}, urgent=False),
     "similarity": Kind(_COMPARED, urgent=False),
     "compared": Kind(_COMPARED),

@@ -18,7 +18,10 @@ export interface FilterSet {
   taps: number;
   /** Outputs that have come. */
   loaded: number;
-  /** (out, inputs, taps); filled in place, page by page. */
+  /**
+   * (out, inputs, taps); filled in place, page by page. A large layer's are shown before their last
+   * digits have come: those are in the next set.
+   */
   weights: Float32Array;
   /** Largest finite |weight| of the layer. */
   maxAbs: number;
@@ -32,6 +35,9 @@ export interface FilterSet {
 
 /** More than any convolution of common networks has; 64 MB. Of a larger layer the first outputs show. */
 export const MOST_WEIGHTS = 16_000_000;
+
+/** Time to paint a large layer's filters before the rest of their digits takes the line. */
+const PAINTED_MS = 120;
 
 /** How many outputs of a layer are shown. */
 export function shownOutputs(out: number, perOutput: number): number {
@@ -51,8 +57,10 @@ export async function loadFilters(
   const out = shownOutputs(header.out, inputs * taps);
   const size = out * inputs * taps;
   const whole = header.stop >= out;
-  const weights = whole ? arrays.weights.subarray(0, size) : new Float32Array(size);
-  if (!whole) weights.set(arrays.weights);
+  const { upper } = arrays;
+  const first = upper ? joined(upper) : (arrays.weights as Float32Array);
+  const weights = whole ? first.subarray(0, size) : new Float32Array(size);
+  if (!whole) weights.set(first);
   const set: FilterSet = {
     layer,
     out,
@@ -67,14 +75,37 @@ export async function loadFilters(
     explained: arrays.explained,
     mean: arrays.mean,
   };
+  if (upper) {
+    show(set);
+    await new Promise((painted) => setTimeout(painted, PAINTED_MS));
+    const reading = header.reading as number;
+    const { arrays: rest } = await client.request("filters_exact", { layer, reading });
+    const exact = rest.lower ? joined(upper, rest.lower) : (rest.weights as Float32Array);
+    return { ...set, weights: exact.subarray(0, size) };
+  }
   while (header.stop < out) {
     show({ ...set, loaded: header.stop });
     // One page after the other: a newer request of the same kind would take the older one's place.
     ({ header, arrays } = await client.request(kind, { layer, start: header.stop }));
     const start = header.start * inputs * taps;
-    weights.set(arrays.weights.subarray(0, size - start), start);
+    weights.set((arrays.weights as Float32Array).subarray(0, size - start), start);
   }
   return { ...set, loaded: out };
+}
+
+/**
+ * Weights of their upper and lower 16 bits. Without the lower, the middle of what they may be: off by
+ * 0.4 % at most, which no colour shows; zeros, infinity and NaN stay what they are.
+ */
+export function joined(upper: Uint16Array, lower?: Uint16Array): Float32Array {
+  const bits = new Uint32Array(upper.length);
+  for (let at = 0; at < bits.length; at++) {
+    const high = upper[at] as number;
+    const size = high & 0x7fff;
+    const low = lower ? (lower[at] as number) : size > 0 && size < 0x7f80 ? 0x8000 : 0;
+    bits[at] = (high << 16) | low;
+  }
+  return new Float32Array(bits.buffer);
 }
 
 /** Loads the cluster label of each of the `out * inputs` filters that are shown of a layer. */

@@ -253,6 +253,7 @@ export const KINDS = [
   "quality",
   "distribution",
   "filters",
+  "filters_exact",
   "cluster",
   "similarity",
   "features",

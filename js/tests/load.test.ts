@@ -1,6 +1,13 @@
 import { expect, it } from "vitest";
 import type { Client } from "../src/client";
-import { type FilterSet, loadClusters, loadFilters, MOST_WEIGHTS, shownOutputs } from "../src/load";
+import {
+  type FilterSet,
+  joined,
+  loadClusters,
+  loadFilters,
+  MOST_WEIGHTS,
+  shownOutputs,
+} from "../src/load";
 
 /** A layer of `out` outputs with one weight each per input, in pages; each weight is its output. */
 function pages(out: number, inputs: number, page: number) {
@@ -49,4 +56,55 @@ it("shows the first outputs of a layer that is too large, and fetches no more", 
 it("shows one output of a layer however large that is", () => {
   expect(shownOutputs(3, 10 * MOST_WEIGHTS)).toBe(1);
   expect(shownOutputs(5, 0)).toBe(5);
+});
+
+/** A layer of these weights that comes in halves; `changed` is what the weights are by then. */
+function halves(weights: Float32Array, changed: Float32Array | null = null) {
+  const asked: [string, object][] = [];
+  const bits = new Uint32Array(weights.buffer);
+  const request = async (kind: string, params: object) => {
+    asked.push([kind, params]);
+    if (kind === "filters_exact") {
+      return {
+        header: {},
+        arrays: changed ? { weights: changed } : { lower: Uint16Array.from(bits) },
+      };
+    }
+    const out = weights.length;
+    const header = { start: 0, stop: out, page: out, out, inputs: 1, kernel: [], reading: 7 };
+    return { header, arrays: { upper: Uint16Array.from(bits, (word) => word >>> 16) } };
+  };
+  return { client: { request } as unknown as Client, asked };
+}
+
+const MIXED = Float32Array.of(0.1, -2.71, 0, -0, 1e-40, 3.4e38, Infinity, -Infinity, Number.NaN);
+
+it("shows a large layer after half of its bits, and then every one of them", async () => {
+  const { client, asked } = halves(MIXED);
+  const shown: FilterSet[] = [];
+  const set = await loadFilters(client, "c", (part) => shown.push(part));
+  expect(asked).toEqual([
+    ["filters", { layer: "c", start: 0 }],
+    ["filters_exact", { layer: "c", reading: 7 }],
+  ]);
+  expect(set.weights).toEqual(MIXED);
+  const [first] = shown;
+  expect([first?.loaded, first?.out]).toEqual([9, 9]);
+  MIXED.forEach((weight, at) => {
+    const coarse = first?.weights[at] as number;
+    if (!Number.isFinite(weight) || weight === 0) expect(coarse).toBe(weight);
+    else expect(Math.abs(coarse - weight)).toBeLessThanOrEqual(Math.abs(weight) / 256 + 1e-40);
+  });
+});
+
+it("takes weights as they are by then where they have changed meanwhile", async () => {
+  const changed = Float32Array.of(5, 6);
+  const { client } = halves(Float32Array.of(1, 2), changed);
+  expect((await loadFilters(client, "c", () => {})).weights).toEqual(changed);
+});
+
+it("puts the bits of a weight together", () => {
+  expect(joined(Uint16Array.of(0xbf80, 0x3f80), Uint16Array.of(0, 1))).toEqual(
+    Float32Array.of(-1, 1 + 2 ** -23),
+  );
 });

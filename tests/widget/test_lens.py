@@ -192,6 +192,26 @@ class TestRequests:
         assert reply["header"]["kernel"] == [3, 3]
         assert reply["header"]["max_abs"] == pytest.approx(float(abs(weights).max()))
 
+    def test_a_large_layer_comes_in_halves_that_make_up_its_weights(
+        self, open_lens, page, monkeypatch
+    ):
+        monkeypatch.setattr("convlens.widget.answers.HALVED", 100)
+        conv = nn.Conv2d(4, 6, 3)
+        with torch.no_grad():
+            conv.weight[0, 0, 0] = torch.tensor([0.0, -torch.inf, torch.nan])
+        lens = open_lens(conv)
+        key = page.state["_structure"]["layers"][0]["key"]
+        reply = page.ask("filters", layer=key, start=0)
+        upper = arrays(reply)["upper"].astype(np.uint32)
+        assert "weights" not in arrays(reply)
+        asked = {"layer": key, "reading": reply["header"]["reading"]}
+        lower = arrays(page.ask("filters_exact", **asked))["lower"]
+        weights = conv.weight.detach().numpy().reshape(-1)
+        np.testing.assert_array_equal((upper << 16 | lower).view(np.float32), weights)
+        nn.init.constant_(conv.weight, 0.25)
+        lens.refresh()
+        assert (arrays(page.ask("filters_exact", **asked))["weights"] == 0.25).all()
+
     def test_huge_layer_comes_in_pages_of_whole_outputs(self, open_lens, page, monkeypatch):
         monkeypatch.setattr("convlens.widget.answers.PAGE_WEIGHTS", 100)
         linear = nn.Linear(30, 10)
