@@ -1,5 +1,7 @@
 """What is computed of each chunk of filters, by torch, in float64, on any device.
 
+Or, on a CPU, by compiled loops, which give the same figures: see `convlens.filterdb.compiled`.
+
 A chunk comes as rows (n, taps) and is worked on as columns (taps, n), in blocks that stay in a
 processor's cache. Filters with a NaN or an infinity are counted and left out.
 """
@@ -14,6 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from convlens.filterdb import compiled
+from convlens.filterdb.compiled import COMPILED
 from convlens.filterdb.sums import Sums, merged
 
 __all__ = ["coefficients_of", "count_bins", "extremes_of", "sizes_of", "sums_of"]
@@ -33,6 +37,7 @@ def sums_of(rows: Rows, device: str, *, scale: bool = True) -> tuple[Sums, int]:
     rows : ndarray of float32 or float64
         (n, taps).
     device : str
+        Of torch; or ``"compiled"``, here as below.
     scale : bool, default True
         f / max |f|; False takes them as they are.
 
@@ -42,6 +47,8 @@ def sums_of(rows: Rows, device: str, *, scale: bool = True) -> tuple[Sums, int]:
     int
         Filters left out since they hold a NaN or an infinity.
     """
+    if (loops := _loops(rows, device)) is not None:
+        return compiled.sums_of(loops, rows, scale=scale)
     taps = rows.shape[1]
     parts: list[Sums] = []
     bad = 0
@@ -92,6 +99,8 @@ def coefficients_of(rows: Rows, basis: Floats, mean: Floats, device: str) -> Flo
 
 def extremes_of(rows: Rows, basis: Floats, mean: Floats, device: str) -> tuple[float, float]:
     """Return the least and the greatest of all coefficients; (inf, -inf) of no filters."""
+    if (loops := _loops(rows, device)) is not None and len(basis) == rows.shape[1]:
+        return compiled.extremes_of(loops, rows, basis, mean)
     project, shift = _projection(basis, mean, device)
     low, high = np.inf, -np.inf
     for columns, inverse, _ in _blocks(rows, device):
@@ -128,9 +137,15 @@ def count_bins(
     """
     low, high = span
     scale = bins / (high - low) if high > low else 0.0
+    count = len(basis)
+    if (loops := _loops(rows, device)) is not None and count == rows.shape[1]:
+        inside = basis * scale
+        found = compiled.count_bins(loops, rows, inside, -(inside @ mean) - low * scale, bins)
+        if found is not None:
+            return found
+    device = _torch_device(device)
     project, shift = _projection(basis * scale, mean, device)
     shift = shift - low * scale
-    count = len(basis)
     pairs, odd = divmod(count, 2)
     size = bins * bins
     total = torch.zeros(pairs * size + odd * bins, dtype=torch.int64, device=device)
@@ -184,7 +199,16 @@ def sizes_of(rows: Rows, device: str, *, keep: bool = False) -> tuple[Floats, in
     return (found if keep else found[finite]), zeros, float(flat @ flat)
 
 
+def _loops(rows: Rows, device: str) -> Any:
+    return compiled.loops_for(rows) if device == COMPILED else None
+
+
+def _torch_device(device: str) -> str:
+    return "cpu" if device == COMPILED else device
+
+
 def _projection(basis: Floats, mean: Floats, device: str) -> tuple[Tensor, Tensor]:
+    device = _torch_device(device)
     project = torch.from_numpy(np.ascontiguousarray(basis)).to(device)
     shift = torch.from_numpy(-(basis @ mean)).to(device).unsqueeze(1)
     return project, shift
@@ -192,6 +216,7 @@ def _projection(basis: Floats, mean: Floats, device: str) -> tuple[Tensor, Tenso
 
 def _blocks(rows: Rows, device: str) -> Iterator[tuple[Tensor, Tensor, int]]:
     """Give columns in float64 (taps, n), 1 / max |f| of each, and how many were left out."""
+    device = _torch_device(device)
     whole = torch.from_numpy(rows if rows.flags.writeable else rows.copy())
     step = _BLOCK if device == "cpu" else max(1, len(rows))
     for start in range(0, len(rows), step):

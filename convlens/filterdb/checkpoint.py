@@ -69,7 +69,7 @@ class Checkpoint:
     def load(self, state: State) -> int:
         """Fill `state` with what was kept, and return how many chunks that was."""
         try:
-            with np.load(self.path, allow_pickle=False) as kept:
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
                 if str(kept["about"]) != self.about:
                     return 0
                 for name, array in state.items():

@@ -7,12 +7,14 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from convlens.filterdb.errors import FilterDBError
+from convlens.filterdb.mapping import Extents, extents_of
 
 __all__ = ["CHUNK", "Piece", "Source", "chunks_of"]
 
@@ -60,19 +62,26 @@ class Source:
 
         The filters are there until the next are asked for.
         """
-        for run in _runs(pieces):
+        extents = _opened(self.path, self.dataset)[1]
+        breaks: set[int] = set()
+        if extents is not None and pieces:
+            breaks = extents.breaks(pieces[0].start, pieces[-1].stop)
+            pieces = _cut(pieces, breaks) if breaks else pieces
+        for run in _runs(pieces, breaks):
             rows = self._rows(run[0].start, run[-1].stop)
             for piece in run:
                 yield piece.slot, rows[piece.start - run[0].start : piece.stop - run[0].start]
 
     def _rows(self, start: int, stop: int) -> Rows:
-        node = _opened(self.path, self.dataset)
+        node, extents = _opened(self.path, self.dataset)
         try:
+            if extents is not None and stop > start:
+                return extents.view(start, stop).reshape(-1, self.taps)
             # The same memory again: to be given new pages takes as long as to be read into.
             found = _memory((stop - start, *node.shape[1:]), node.dtype)
             if stop > start:
                 node.read_direct(found, np.s_[start:stop])
-        except OSError as error:
+        except (OSError, ValueError) as error:  # the latter of a map beyond the file's end
             raise FilterDBError(
                 f"Filters {start:,} to {stop:,} of {self.path!r} cannot be read ({error}): the "
                 "file is damaged there."
@@ -83,26 +92,31 @@ class Source:
 _open = threading.local()
 
 
-def _opened(path: str, dataset: str) -> Any:
+def _opened(path: str, dataset: str) -> tuple[Any, Extents | None]:
     """Keep the file that this thread has read last open, since opening costs as much as a chunk.
+
+    With it, where in the file the filters are, if they can be mapped.
 
     Not beyond a change of it: HDF5 would go on with what it knew of the file before.
     """
     import h5py
 
     stat = os.stat(path)  # noqa: PTH116 - for every chunk
-    state = (path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    state = (path, dataset, stat.st_mtime_ns, stat.st_size, stat.st_ino)
     if getattr(_open, "state", None) != state or not _open.file:
         close_files()
-        _open.file, _open.state = h5py.File(path, "r"), state
-    return _open.file[dataset]
+        _open.file = h5py.File(path, "r")
+        _open.node = _open.file[dataset]
+        _open.extents = extents_of(path, _open.node)
+        _open.state = state
+    return _open.node, _open.extents
 
 
 def _memory(shape: tuple[int, ...], dtype: Any) -> Rows:
     size = math.prod(shape)
     known = cast(Any, getattr(_open, "memory", None))
-    if known is None or known.dtype != dtype or known.size < size:
-        known = _open.memory = np.empty(size, dtype)
+    if known is None or known.dtype != dtype.newbyteorder("=") or known.size < size:
+        known = _open.memory = np.empty(size, dtype.newbyteorder("="))
     return known[:size].reshape(shape)
 
 
@@ -111,13 +125,23 @@ def close_files() -> None:
     file = cast(Any, getattr(_open, "file", None))
     if file is not None:
         file.close()
-    _open.file = _open.state = _open.memory = None
+    _open.file = _open.node = _open.extents = _open.state = _open.memory = None
 
 
-def _runs(pieces: tuple[Piece, ...]) -> Iterator[list[Piece]]:
+def _cut(pieces: tuple[Piece, ...], breaks: set[int]) -> tuple[Piece, ...]:
+    """Cut pieces where a part of the file ends and another begins."""
+    found: list[Piece] = []
+    for piece in pieces:
+        inside = sorted(place for place in breaks if piece.start < place < piece.stop)
+        ends = [piece.start, *inside, piece.stop]
+        found += [Piece(piece.slot, start, stop) for start, stop in pairwise(ends)]
+    return tuple(found)
+
+
+def _runs(pieces: tuple[Piece, ...], breaks: set[int]) -> Iterator[list[Piece]]:
     run: list[Piece] = []
     for piece in pieces:
-        if run and piece.start != run[-1].stop:
+        if run and (piece.start != run[-1].stop or piece.start in breaks):
             yield run
             run = []
         run.append(piece)

@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
 from convlens.errors import ArgumentError
+from convlens.filterdb import compiled
 from convlens.filterdb.checkpoint import Checkpoint
 from convlens.filterdb.job import Tick
 from convlens.filterdb.kernels import Kernel, State
@@ -26,6 +27,9 @@ from convlens.filterdb.reading import Piece, Source
 __all__ = ["Running", "check_device", "measure_chunk", "scan"]
 
 Measured = list[tuple[int, State]]
+
+ENOUGH = 500_000
+"""Filters from which on compiled loops are faster than it takes to load them."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Running:
         """Threads that measure."""
         if self.workers is not None:
             return self.workers
-        if self.device != "cpu":
+        if self.device not in ("cpu", compiled.COMPILED):
             return 1
         affinity = getattr(os, "sched_getaffinity", None)  # of this process, where that is known
         cores = os.cpu_count() or 1 if affinity is None else len(affinity(0))
@@ -106,6 +110,8 @@ def scan(
     if first:
         yield Tick(kernel.title, done, total)
     number = first
+    if running.device == "cpu" and total >= ENOUGH and compiled.serves(source.taps):
+        running = replace(running, device=compiled.COMPILED)
     try:
         with closing(_measured(source, kernel, chunks[first:], running)) as results:
             for pieces, measured in zip(chunks[first:], results, strict=True):

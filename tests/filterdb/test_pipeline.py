@@ -1,4 +1,7 @@
-"""The paper's pipeline, equal to what plain NumPy, SciPy and scikit-learn make of it."""
+"""The paper's pipeline, equal to what plain NumPy, SciPy and scikit-learn make of it.
+
+By torch, and by the compiled loops that otherwise only large databases are worth.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,25 @@ import numpy as np
 import pytest
 
 from convlens import filterdb
+from convlens.filterdb import compiled
 from tests.filterdb import direct, files
 from tests.models import trained
 
 pytest.importorskip("tables")
 
 
+@pytest.fixture(autouse=True, params=["torch", "compiled"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "compiled":
+        pytest.importorskip("numba")
+        monkeypatch.setattr("convlens.filterdb.scan.ENOUGH", 0)
+    else:
+        monkeypatch.setattr(compiled, "serves", lambda taps: False)
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def resnets(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """ResNet-20 and ResNet-32 of the shared data: the database, and their filters in memory."""
     models = {"ResNet-20": trained("resnet20"), "ResNet-32": trained("resnet32")}
     db = filterdb.export(models, tmp_path_factory.mktemp("resnets") / "resnets.h5")
@@ -28,7 +42,13 @@ def resnets(tmp_path_factory: pytest.TempPathFactory) -> Any:
         ]
         for name, model in models.items()
     }
-    return db, raw
+    return db.path, raw
+
+
+@pytest.fixture
+def resnets(exported: Any) -> Any:
+    path, raw = exported
+    return filterdb.open(path), raw  # which remembers nothing of another engine's figures
 
 
 def everything(raw: dict[str, list[Any]]) -> Any:
