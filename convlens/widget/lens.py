@@ -91,7 +91,8 @@ class Lens(Following, Paired):
 fit : optional
         What is selected at first. Each is an attribute too, readable after a click and settable
         from a cell: `layer` is a key of ``lens.layers``; `channel` an output of that layer or
-        None; `view` is "quality", "filters", "saliency", "features" or "similarity"; `sort`
+        None; `view` is "quality", "filters", "saliency", "features", "similarity", "drift" or
+        "compression"; `sort`
         "position", "norm", "entropy" or "cluster"; `scale`, by which filters are normalised,
         "filter", "layer" or "model"; `paired`, whose filters are shown, "model", "reference", "side
         by side" or "difference"; `entropy` "normalized", "raw" or "clean". `measure` is one of
@@ -102,8 +103,8 @@ fit : optional
         "predicted", "label" or "channel"; `methods`, of ``convlens.saliency.METHODS``, are those
         whose maps are shown, `method` the one looked at, `method_settings` maps methods to their
         parameters, and `baseline` is as in ``attribute``. `feature_steps`, `feature_seed` and
-        `feature_size` are those of ``visualize_features``. `step` is the
-        step or label of a snapshot, whose figures the Quality view shows, or None for the weights
+        `feature_size` are those of ``visualize_features``. `drift_against` is "shipped", "database"
+        or "reference", `drift_group` as in ``filterdb.drift``. `step` is the step or label of a snapshot, whose figures the Quality view shows, or None for the weights
         as they are now.
     blocking : bool, optional
         Measure inside the click's handler instead of on a worker thread; the default is True on

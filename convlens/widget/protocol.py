@@ -17,7 +17,7 @@ from convlens.errors import ArgumentError, nearest
 
 VERSION = 1
 
-VIEWS = ("quality", "filters", "saliency", "features", "similarity", "compression")
+VIEWS = ("quality", "filters", "saliency", "features", "similarity", "drift", "compression")
 SORTS = ("position", "norm", "entropy", "cluster")
 SCALES = ("filter", "layer", "model")
 ENTROPIES = ("normalized", "raw", "clean")

@@ -298,6 +298,7 @@ export type View =
   | "saliency"
   | "features"
   | "similarity"
+  | "drift"
   | "compression";
 export type Sort = "position" | "norm" | "entropy" | "cluster";
 export type Scale = "filter" | "layer" | "model";

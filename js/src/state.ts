@@ -8,6 +8,7 @@ import { Comparing } from "./comparing";
 import { Compressing } from "./compressing";
 import type { Colors } from "./draw/colors";
 import type { Picture } from "./draw/picture";
+import { Drifting } from "./drifting";
 import { Explaining } from "./explaining";
 import { History } from "./history";
 import { Inputs } from "./inputs";
@@ -100,6 +101,8 @@ export class Store {
   readonly comparing: Comparing;
   /** What the Compression view shows: measured when asked to. */
   readonly compressing: Compressing;
+  /** What the Drift view shows. */
+  readonly drifting: Drifting;
   /** The inputs, as the strip shows them. */
   readonly inputs: Inputs;
   /** What the Saliency view shows. */
@@ -199,6 +202,7 @@ export class Store {
     const choose = (change: Partial<Traits>) => this.change(change);
     this.comparing = new Comparing(client, this.traits, this.kernel, this.lost, choose);
     this.compressing = new Compressing(client, this.traits, this.kernel, this.lost);
+    this.drifting = new Drifting(client, this.traits, this.kernel, this.lost, this.layer);
     this.inputs = new Inputs(client, this.traits, this.kernel, this.lost);
     this.explaining = new Explaining(client, this.traits, this.kernel, this.lost, choose);
     this.maximising = new Maximising(client, this.traits, this.kernel, this.lost);
@@ -220,6 +224,7 @@ export class Store {
       this.pairing.follow(),
       effect(() => this.#load()),
       this.comparing.follow(),
+      this.drifting.follow(),
       this.compressing.follow(),
       this.inputs.follow(),
       this.explaining.follow(),

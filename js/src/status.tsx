@@ -1,6 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { copyText } from "./clipboard";
 import { fillTemplate, literal } from "./code";
+import { driftInPython } from "./drift/words";
 import { sparsityAt } from "./eps";
 import { figure, nameOf, shapeInWords } from "./format";
 import { Icon } from "./icons";
@@ -122,6 +123,7 @@ function was(store: Store, layer: string, of: (row: Row) => number | null): stri
 function templateOf(store: Store): string | undefined {
   const { view, comparison } = store.traits;
   if (view.value === "saliency") return attributionOf(store);
+  if (view.value === "drift") return driftInPython(store, literal);
   if (view.value === "compression") {
     const after = store.traits.compression_after.value;
     const side = after === "auto" ? store.compressing.report.value.value?.side : after;
@@ -156,7 +158,7 @@ function CopyButton({ store }: ViewProps) {
     const { layer, channel, eps, sort, scale, measure, layer_set, fit } = store.traits;
     if (!template) return;
     // its values are filled in already
-    const filled = store.traits.view.value === "saliency";
+    const filled = ["saliency", "drift"].includes(store.traits.view.value);
     const code = filled
       ? template
       : fillTemplate(template.replace("{settings}", settings), {

@@ -3,6 +3,7 @@ import type { ComponentType } from "preact";
 import type { View } from "../protocol";
 import type { ViewProps } from "../state";
 import { CompressionView } from "./compression";
+import { DriftView } from "./drift";
 import { FeaturesView } from "./features";
 import { FiltersView } from "./filters";
 import { QualityView } from "./quality";
@@ -21,5 +22,6 @@ export const VIEWS: readonly ViewEntry[] = [
   { id: "saliency", label: "Saliency", View: SaliencyView },
   { id: "features", label: "Features", View: FeaturesView },
   { id: "similarity", label: "Similarity", View: SimilarityView },
+  { id: "drift", label: "Drift", View: DriftView },
   { id: "compression", label: "Compression", View: CompressionView },
 ];
