@@ -30,6 +30,10 @@ class ArgumentError(ConvlensError, ValueError):
     """An argument has a value that cannot be used."""
 
 
+class NoGradientError(ArgumentError):
+    """A model passes no gradient back to its input, as those that compute in integers do not."""
+
+
 class ClosedLensError(ConvlensError, RuntimeError):
     """A Lens was used after ``close()``."""
 

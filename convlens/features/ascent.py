@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from convlens.errors import ArgumentError, ForwardError
+from convlens.errors import ForwardError, NoGradientError
 from convlens.features.colour import Palette
 from convlens.features.fourier import Fourier
 from convlens.features.objectives import Goal, alike
@@ -207,7 +207,7 @@ class Ascent:
                     f"The gradient of {self._tap.key} cannot be computed ({said})."
                 ) from error
         if found is None:
-            raise ArgumentError(
+            raise NoGradientError(
                 f"{self._tap.key} passes no gradient back to the input (quantised models, and "
                 "those that detach or round, do not), so its features cannot be synthesised: look "
                 "at its top inputs."

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import fx, nn
 
 from convlens.errors import ArgumentError, UnknownLayerError
 from convlens.layers import find_layers
@@ -35,6 +35,7 @@ class Beside:
     sources: Sources
     strip: Strip
     _outputs: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    _in_graph: dict[tuple[str, str], bool] = field(default_factory=dict[tuple[str, str], bool])
 
     @property
     def sides(self) -> tuple[str, ...]:
@@ -63,6 +64,7 @@ class Beside:
         if key not in self._outputs:
             # found without running the model, layers have no calls
             found = find_layers(self.sources.sides[side])[re.sub(r":\d+$", "", layer)]
+            self._in_graph[key] = isinstance(found.module, fx.GraphModule)
             if not found.shape:
                 raise ArgumentError(
                     f"How many channels {layer} has is not known: {found.reason or 'run it once'}."
@@ -81,7 +83,7 @@ class Beside:
         if side == "model":
             count = self.channels(side, layer)
             if channel < count:
-                return None
+                return self._why_unwatched(side, layer)
             raise ArgumentError(
                 f"channel must be from 0 to {count - 1}, an output of {layer}, not {channel}."
             )
@@ -91,7 +93,15 @@ class Beside:
             return f"has no layer {layer}"
         except ArgumentError as error:
             return str(error)
-        return None if channel < count else f"has {count} channels there"
+        if channel < count:
+            return self._why_unwatched(side, layer)
+        return f"has {count} channels there"
+
+    def _why_unwatched(self, side: str, layer: str) -> str | None:
+        """Say why the layer's output cannot be seen: a call in an exported graph is no module."""
+        if not self._in_graph[side, layer]:
+            return None
+        return f"computes {layer} by a call inside an exported graph, which cannot be looked into"
 
     def shown(self, side: str, reason: str | None) -> dict[str, Any]:
         """Give what the front end calls a side, and why it has nothing to show."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,12 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from convlens.errors import ArgumentError
+from convlens.errors import ArgumentError, NoGradientError
 from convlens.features import Features, Visualization, visualize_features
 from convlens.widget.analysis import Progress
 from convlens.widget.answers import Answer, Steps
 from convlens.widget.beside import Beside, smaller
 from convlens.widget.exciting import Exciting
+from convlens.widget.pictured import joined, one_of
 from convlens.widget.sources import Sources
 from convlens.widget.strip import Strip
 
@@ -62,6 +62,8 @@ class Maximising:
         self._found: dict[Key, Features] = {}
         self._told: dict[str, tuple[str, dict[str, Any], Answer]] = {}
         self._guessed: dict[str, tuple[tuple[int, int], list[str]]] = {}
+        # of a side and a layer: why no gradient comes back
+        self._rigid: dict[tuple[str, str], str] = {}
         self._age = 0  # grows whenever the weights are read again
 
     def forget(self) -> None:
@@ -69,7 +71,7 @@ class Maximising:
         self._age += 1
         for kept in (self._beside, self._exciting):
             kept.forget()
-        for found in (self._runs, self._found, self._told, self._guessed):
+        for found in (self._runs, self._found, self._told, self._guessed, self._rigid):
             found.clear()
 
     def answer(self, kind: str, params: Mapping[str, Any], progress: Progress) -> Steps:
@@ -151,7 +153,7 @@ class Maximising:
             if isinstance(known, Features):
                 found.append(known)
         if found:
-            return found[0] if channel is not None else _joined(found, whole=len(every))
+            return found[0] if channel is not None else joined(found, whole=len(every))
         for _ in self._beside.read():
             pass
         return visualize_features(
@@ -172,7 +174,7 @@ class Maximising:
         if any(isinstance(run, Visualization) for run in runs.values()):
             progress(*self._pictured(runs, params))
             yield
-            yield from self._climb(runs, lambda: progress(*self._pictured(runs, params)))
+            yield from self._climb(runs, params, lambda: progress(*self._pictured(runs, params)))
         for side, run in runs.items():
             if isinstance(run, Visualization):
                 runs[side] = self._settle(side, params, run)[0]
@@ -180,7 +182,7 @@ class Maximising:
 
     def _begin(self, side: str, params: Mapping[str, Any], channels: list[int]) -> Run:
         """Give what is known of channels, a run that goes on with it, or why there is none."""
-        if reason := self._beside.why_not(side, params["layer"], max(channels)):
+        if reason := self._why_not(side, params["layer"], max(channels)):
             return reason
         channel = channels[0] if len(channels) == 1 else tuple(channels)
         key = self._key(side, params, channel)
@@ -193,6 +195,9 @@ class Maximising:
         while len(self._runs) > 8:
             del self._runs[next(iter(self._runs))]
         return run
+
+    def _why_not(self, side: str, layer: str, channel: int) -> str | None:
+        return self._beside.why_not(side, layer, channel) or self._rigid.get((side, layer))
 
     def _new(self, side: str, params: Mapping[str, Any], channels: list[int]) -> Visualization:
         how = self._arguments(params)
@@ -210,15 +215,21 @@ class Maximising:
             self._guessed[side] = ((height, width), said)
         return run
 
-    def _climb(self, runs: Mapping[str, Run], report: Callable[[], None]) -> Generator[None]:
-        """Make one step after the other, of all runs in turn."""
-        climbing = [run for run in runs.values() if isinstance(run, Visualization)]
+    def _climb(
+        self, runs: dict[str, Run], params: Mapping[str, Any], report: Callable[[], None]
+    ) -> Generator[None]:
+        """Make one step after the other, of all runs in turn; one that cannot says why."""
+        climbing = {side: run for side, run in runs.items() if isinstance(run, Visualization)}
         age = self._age
         due = time.monotonic() + _REPORT_EVERY
-        while climbing := [run for run in climbing if not run.finished]:
-            for run in climbing:
-                with torch.enable_grad():
-                    next(run.steps(), None)
+        while climbing := {side: run for side, run in climbing.items() if not run.finished}:
+            for side, run in list(climbing.items()):
+                try:
+                    with torch.enable_grad():
+                        next(run.steps(), None)
+                except NoGradientError as error:
+                    runs[side] = self._rigid[side, params["layer"]] = str(error)
+                    del climbing[side]
                 yield
                 if age != self._age:
                     raise ArgumentError(
@@ -233,7 +244,7 @@ class Maximising:
     def _settle(self, side: str, params: Mapping[str, Any], run: Visualization) -> list[Features]:
         """Keep what a run that is through has found, channel by channel."""
         whole = run.result()
-        found = [_one(whole, place) for place in range(len(whole))]
+        found = [one_of(whole, place) for place in range(len(whole))]
         for one in found:
             self._found[self._key(side, params, one.channels[0])] = one
         size = found[0].images.nbytes + found[0].pictures.nbytes + found[0].curve.nbytes
@@ -244,7 +255,7 @@ class Maximising:
 
     def _known(self, side: str, params: Mapping[str, Any], channel: int) -> Run:
         """Give what there is of a channel; "" where nothing is, or why there cannot be."""
-        if reason := self._beside.why_not(side, params["layer"], channel):
+        if reason := self._why_not(side, params["layer"], channel):
             return reason
         key = self._key(side, params, channel)
         return self._found.get(key) or self._runs.get(key) or ""
@@ -323,6 +334,8 @@ class Maximising:
         missing = [one for one in page if self._key(side, params, one) not in self._found]
         if missing:
             run = self._begin(side, params, missing)
+            if isinstance(run, str):
+                raise ArgumentError(run)
             yield
 
             def report() -> None:
@@ -332,7 +345,10 @@ class Maximising:
 
             report()
             yield
-            yield from self._climb({side: run}, report)
+            runs: dict[str, Run] = {side: run}
+            yield from self._climb(runs, params, report)
+            if isinstance(runs[side], str):
+                raise ArgumentError(str(runs[side]))
             if isinstance(run, Visualization):
                 self._settle(side, params, run)
         return self._tiled(params, self._tiles(params, None, page), every, 1.0)
@@ -344,7 +360,7 @@ class Maximising:
         for channel in page:
             found = self._found.get(self._key(params["side"], params, channel))
             if found is None and working is not None and channel in working.channels:
-                found = _one(working, working.channels.index(channel))
+                found = one_of(working, working.channels.index(channel))
             if found is not None:
                 tiles.append(found)
         return tiles
@@ -368,29 +384,3 @@ class Maximising:
         }
         values = np.array([tile.activation[0] for tile in tiles], dtype=np.float32)
         return header, {"pictures": pictures, "values": values}
-
-
-_PARTS = ("images", "pictures", "activation", "start", "curve")
-
-
-def _one(features: Features, place: int) -> Features:
-    """Take one picture out of several."""
-    only = slice(place, place + 1)
-    arrays: dict[str, Any] = {name: getattr(features, name)[only].copy() for name in _PARTS}
-    return replace(
-        features, channels=features.channels[only], reasons=features.reasons[only], **arrays
-    )
-
-
-def _joined(parts: list[Features], *, whole: int) -> Features:
-    """Put single pictures together; `whole` is how many there should be."""
-    arrays: dict[str, Any] = {
-        name: np.concatenate([getattr(one, name) for one in parts]) for name in _PARTS
-    }
-    return replace(
-        parts[0],
-        channels=tuple(one.channels[0] for one in parts),
-        reasons=tuple(one.reasons[0] for one in parts),
-        finished=len(parts) == whole and all(one.finished for one in parts),
-        **arrays,
-    )
