@@ -19,6 +19,7 @@ from convlens.activations import hooked, untouched
 from convlens.errors import ConvlensError, ForwardError
 from convlens.inputs import as_call, device_of, own_copy
 from convlens.similarity.batches import mapped
+from convlens.similarity.layout import Layout
 from convlens.similarity.reduce import first_tensor
 from convlens.similarity.selection import Selection
 from convlens.tensors import dense, dtype_name
@@ -79,6 +80,7 @@ def capture(
     drawn: bool,
     forward: Forward | None = None,
     held: bool = False,
+    layout: Layout | None = None,
 ) -> list[Emission[T]]:
     """Run the model once and return what was taken, in the order in which layers emitted.
 
@@ -99,6 +101,8 @@ def capture(
         Runs the model where calling it would not.
     held : bool, default False
         Whether the caller sees to it that the model is left as it was found.
+    layout : Layout, optional
+        Of the batch in memory; default: as it is.
 
     Raises
     ------
@@ -146,18 +150,34 @@ def capture(
             tensor = dense(tensor)
         emission.taken = take(tensor.detach(), module)
 
-    given = fitted(own_copy(batch, device_of(model)), model)
+    def run(given: Any) -> None:
+        with torch.no_grad():
+            if forward is not None:
+                forward(model, given)
+            else:
+                args, kwargs = as_call(model, given, drawn=drawn)
+                model(*args, **kwargs)
+
+    def copied() -> Any:
+        return fitted(own_copy(batch, device_of(model)), model)
+
     keeper = nullcontext() if held else untouched(model)
     with keeper, hooked(selection.modules.values(), after=after):
         with suppress(NotImplementedError):  # exported programs have one mode only
             model.eval()
         try:
-            with torch.no_grad():
-                if forward is not None:
-                    forward(model, given)
-                else:
-                    args, kwargs = as_call(model, given, drawn=drawn)
-                    model(*args, **kwargs)
+            given = copied()
+            if layout is None or not layout.changes(given, model):
+                run(given)
+            else:
+                try:
+                    run(layout.quicker(given))
+                except Exception as error:
+                    if not layout.refused(error):
+                        raise
+                    for noted in (calls, emissions, known):
+                        noted.clear()
+                    run(copied())
         except ConvlensError:
             raise
         except Exception as error:

@@ -16,7 +16,7 @@ from convlens.similarity.linalg import length
 __all__ = ["Gram", "centred_gram", "correlation_gram", "double_centred", "triangle", "u_centred"]
 
 # Columns whose products are summed in float32, before sums of them are in float64.
-_CHUNK = 1024
+_CHUNK = 2048
 # Elements of one block of columns. It is centred in cache and multiplied before it leaves: the
 # activations are read once, and no centred copy of them ever exists.
 _BLOCK_CPU = 1 << 19
@@ -98,7 +98,10 @@ def _centred_afterwards(x: Tensor) -> Gram | None:
     k = np.zeros((n, n))
     # the first part of wide ones tells when the rest is not worth multiplying
     first = p // (16 * width) * width
+    rows, total = k[0], 0.0
     for start, stop in ((0, first), (first, p)):
+        if start == stop:
+            continue
         k += _products(x[:, start:stop], width)
         # NumPy, since matrices of a batch's size cost torch more to dispatch than to compute
         trace, rows = float(k.trace()), k.sum(1)
@@ -115,11 +118,11 @@ def _centred_afterwards(x: Tensor) -> Gram | None:
 def _products(x: Tensor, width: int) -> npt.NDArray[np.float64]:
     """Return the inner products of the rows of `x` (n, p), `width` columns summed in float32."""
     n, p = x.shape
+    if p <= width:
+        return _array(x @ x.T).astype(np.float64)
     end = p - p % width
-    k = np.zeros((n, n))
-    if end:
-        chunks = x[:, :end].view(n, end // width, width).transpose(0, 1)
-        k += _array(torch.bmm(chunks, chunks.mT)).sum(0, dtype=np.float64)
+    chunks = x[:, :end].view(n, end // width, width).transpose(0, 1)
+    k = _array(torch.bmm(chunks, chunks.mT)).sum(0, dtype=np.float64)
     if end < p:
         k += _array(x[:, end:] @ x[:, end:].T)
     return k

@@ -75,6 +75,8 @@ def flattened(x: Tensor) -> Tensor:
     """Return `x` (n, ...) as (n, p), features in the order of memory: no copy of channels_last."""
     if x.dim() <= 2 or x.is_contiguous():
         return x.reshape(x.shape[0], -1)
+    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        return x.permute(0, 2, 3, 1).flatten(1)
     order = sorted(range(1, x.dim()), key=lambda d: -x.stride(d))
     return x.permute(0, *order).reshape(x.shape[0], -1)
 

@@ -286,6 +286,7 @@ class Run:
                 drawn=batch.drawn,
                 forward=side.forward,
                 held=self._held,
+                layout=side.layout,
             )
         except ForwardError as error:
             if is_out_of_memory(error):

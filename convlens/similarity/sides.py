@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from convlens.errors import UnknownLayerError
 from convlens.similarity.batches import Stream
 from convlens.similarity.capture import Emission, Forward
+from convlens.similarity.layout import Layout
 from convlens.similarity.result import Row
 from convlens.similarity.selection import LayerSpec, Selection, select
 from convlens.tree import kind_of
@@ -27,6 +28,7 @@ class Side:
     selection: Selection
     forward: Forward | None
     rows: tuple[Row, ...] = ()
+    layout: Layout = field(default_factory=Layout)
 
     def align(self, emissions: Sequence[Emission[Any]]) -> list[Emission[Any] | None]:
         """Return the emissions in the order of the rows; the first batch makes the rows."""
