@@ -71,7 +71,9 @@ def extremes_of(loops: Any, rows: Rows, basis: Floats, mean: Floats) -> tuple[fl
     """Do what `arithmetic.extremes_of` does."""
     shift = -(basis @ mean)
     bits, memory, least = _memory_for(loops, rows)
-    low, high = loops.extremes(bits, *memory, least, *_both(basis, shift), _error(basis, shift))
+    about = (*_both(basis, shift), _error(basis, shift))
+    reach = float(np.linalg.norm(basis, axis=1).max(initial=np.finfo(np.float32).tiny))
+    low, high = loops.extremes(bits, *memory, least, *about, mean.astype(np.float32), reach)
     return float(low), float(high)
 
 
@@ -103,7 +105,7 @@ def _both(basis: Floats, shift: Floats) -> tuple[Any, ...]:
 _mine = threading.local()
 
 
-def _memory_for(loops: Any, rows: Rows) -> tuple[Any, tuple[Any, ...], float]:
+def _memory_for(loops: Any, rows: Rows) -> tuple[Any, tuple[Any, ...], Any]:
     """Return the bits of rows, what this thread works in, and the least number with an inverse."""
     whole = _BITS[rows.dtype]
     known = cast("dict[Any, tuple[Any, ...]]", getattr(_mine, "memory", None) or {})
@@ -115,4 +117,4 @@ def _memory_for(loops: Any, rows: Rows) -> tuple[Any, tuple[Any, ...], float]:
         mask = np.iinfo(whole).max
         known[rows.dtype] = (columns, numbers[0], peaks, numbers[1], whole.type(mask), inf)
         _mine.memory = known
-    return rows.view(whole), known[rows.dtype], float(np.finfo(rows.dtype).tiny)
+    return rows.view(whole), known[rows.dtype], np.finfo(rows.dtype).tiny

@@ -17,6 +17,7 @@ __all__ = ["BLOCK", "TAPS", "count", "extremes", "moments"]
 
 TAPS = 9
 BLOCK = 512
+_FEW = 24  # filters of a block that are done one by one sooner than all of it at once
 
 _SMALLEST = float(np.finfo(np.float64).tiny)
 # Sums may be taken in another order and products fused with them; what is not finite is told by its
@@ -124,21 +125,25 @@ def moments(
 
 
 @_compiled
-def _project(
-    values: Any, tops: Any, size: int, least: float, basis: Any, shift: Any, found: Any, aside: Any
-) -> None:
-    """Give coefficients of scaled filters in single precision; `aside` is 1 where they are no good.
+def _scale(values: Any, tops: Any, size: int, least: float, scaled: Any, aside: Any) -> None:
+    """Divide filters by their largest weight, in single precision.
 
-    That is where the largest weight is below `least`, the smallest number whose inverse is one.
+    `aside` is 2 where that is no good since the largest weight is below `least`, the smallest
+    number that has an inverse; else 0.
     """
-    scaled = np.empty((TAPS, BLOCK), np.float32)
-    inverse = np.empty(BLOCK, values.dtype)
+    inverse = np.ones(BLOCK, values.dtype)
+    whole = inverse[0]  # of the same precision, or the division is in double
     for i in range(size):
-        inverse[i] = 1.0 / max(np.float64(tops[i]), least)
-        aside[i] = 0 < tops[i] < least
+        inverse[i] = whole / max(tops[i], least)
+        aside[i] = 2.0 if 0 < tops[i] < least else 0.0
     for k in range(TAPS):
         for i in range(size):
             scaled[k, i] = values[k, i] * inverse[i]
+
+
+@_compiled
+def _project(scaled: Any, size: int, basis: Any, shift: Any, found: Any) -> None:
+    """Give coefficients of scaled filters in single precision."""
     for j in range(TAPS):
         # By name: out of an array they would be loaded anew for each filter.
         b0, b1, b2, b3, b4 = basis[j, 0], basis[j, 1], basis[j, 2], basis[j, 3], basis[j, 4]
@@ -162,36 +167,60 @@ def _exact(values: Any, top: float, i: int, basis: Any, shift: Any, j: int) -> f
 
 
 @_compiled
+def _far(scaled: Any, size: int, centre: Any, limit: float, aside: Any) -> int:
+    """Mark filters further than `limit` from the centre by an `aside` of 1; return how many."""
+    apart = np.zeros(BLOCK, np.float32)
+    for k in range(TAPS):
+        middle = centre[k]
+        for i in range(size):
+            apart[i] += (scaled[k, i] - middle) ** 2
+    square = np.float32(limit * limit if limit > 0 else -1.0)
+    found = 0
+    for i in range(size):
+        found += (apart[i] >= square) | (aside[i] > 0)
+    if found:
+        for i in range(size):
+            if apart[i] >= square:
+                aside[i] += 1
+    return found
+
+
+@_compiled
 def extremes(
     bits: Any, columns: Any, values: Any, peaks: Any, tops: Any, mask: int, inf: int, least: float,
     basis: Any, shift: Any, rough_basis: Any, rough_shift: Any, error: float,
+    centre: Any, reach: float,
 ) -> tuple[float, float]:  # fmt: skip
     """Find the least and the greatest coefficient in double precision.
 
-    In single precision, whose `error` is known; what that leaves open, once more in double.
+    A coefficient is no larger than `reach` times the filter's distance from the centre: where few
+    are as far as the extremes so far, only those are looked at. Else all, in single precision,
+    whose `error` is known; and what that leaves open, once more in double.
     """
     low, high = np.inf, -np.inf
+    scaled = np.empty((TAPS, BLOCK), np.float32)
     found = np.empty((TAPS, BLOCK), np.float32)
     aside = np.empty(BLOCK, np.float32)
     under, over = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     for start in range(0, len(bits), BLOCK):
         size = _load(bits, start, min(BLOCK, len(bits) - start), columns, peaks, mask, inf)
-        _project(values, tops, size, least, rough_basis, rough_shift, found, aside)
-        under[:size] = over[:size] = found[0, :size]
-        for j in range(1, TAPS):
-            for i in range(size):
-                under[i] = min(under[i], found[j, i])
-                over[i] = max(over[i], found[j, i])
-        again = 0
-        for i in range(size):
-            again += (under[i] - error < low) | (over[i] + error > high) | (aside[i] > 0)
-        if again:
-            for i in range(size):
-                if under[i] - error < low or over[i] + error > high or aside[i] > 0:
-                    for j in range(TAPS):
-                        value = _exact(values, tops[i], i, basis, shift, j)
-                        low = min(low, value)
-                        high = max(high, value)
+        _scale(values, tops, size, least, scaled, aside)
+        again = _far(scaled, size, centre, (min(-low, high) - error) / reach, aside)
+        if again > _FEW:
+            _project(scaled, size, rough_basis, rough_shift, found)
+            under[:size] = over[:size] = found[0, :size]
+            for j in range(1, TAPS):
+                for i in range(size):
+                    under[i] = min(under[i], found[j, i])
+                    over[i] = max(over[i], found[j, i])
+        for i in range(size if again else 0):
+            if aside[i] == 0:
+                continue
+            if again <= _FEW or under[i] - error < low or over[i] + error > high or aside[i] > 1:
+                for j in range(TAPS):
+                    value = _exact(values, tops[i], i, basis, shift, j)
+                    low = min(low, value)
+                    high = max(high, value)
     return low, high
 
 
@@ -207,6 +236,7 @@ def count(
     """
     bins = counts.shape[1]
     places = np.empty((TAPS, BLOCK), np.float32)
+    scaled = np.empty((TAPS, BLOCK), np.float32)
     index = np.empty((TAPS, BLOCK), np.uint32)
     aside = np.empty(BLOCK, np.float32)
     half = np.float32(0.5)
@@ -214,7 +244,8 @@ def count(
     clear = np.float32(0.5 - error)
     for start in range(0, len(bits), BLOCK):
         size = _load(bits, start, min(BLOCK, len(bits) - start), columns, peaks, mask, inf)
-        _project(values, tops, size, least, rough_basis, rough_shift, places, aside)
+        _scale(values, tops, size, least, scaled, aside)
+        _project(scaled, size, rough_basis, rough_shift, places)
         for j in range(TAPS):
             for i in range(size):
                 # What lies beyond the ends is put into the middle of the first or last bin.
