@@ -50,6 +50,10 @@ class Beside:
         """Give a copy of the model of a side, as its weights are now."""
         return self.strip.snapshots.of(side)
 
+    def key(self, side: str, layer: str) -> str:
+        """Give the key that a layer of the model has on a side."""
+        return self.sources.layer_of(side, layer)
+
     def channels(self, side: str, layer: str) -> int:
         """Count the outputs of a layer.
 
@@ -63,7 +67,9 @@ class Beside:
         key = (side, layer)
         if key not in self._outputs:
             # found without running the model, layers have no calls
-            found = find_layers(self.sources.sides[side])[re.sub(r":\d+$", "", layer)]
+            found = find_layers(self.sources.sides[side])[
+                re.sub(r":\d+$", "", self.key(side, layer))
+            ]
             self._in_graph[key] = isinstance(found.module, fx.GraphModule)
             if not found.shape:
                 raise ArgumentError(

@@ -78,7 +78,8 @@ class Exciting:
                 continue
             model, given = beside.model(side), beside.sources.forward
             batch = arguments(model, sample, drawn=drawn, given=given)
-            found = activation_maps(model, batch, layer, [channel], forward=given).values[0, 0]
+            key = beside.key(side, layer)
+            found = activation_maps(model, batch, key, [channel], forward=given).values[0, 0]
             found = found.reshape(-1, found.shape[-1]) if found.ndim else found.reshape(1, 1)
             sides.append(beside.shown(side, None) | {"extent": list(found.shape)})
             arrays[f"{side}_map"] = np.ascontiguousarray(found, dtype=np.float32)
@@ -100,7 +101,7 @@ class Exciting:
             search = Search(
                 beside.model(side),
                 _Each(held),
-                layer,
+                beside.key(side, layer),
                 None if together else [channel],
                 _MOST,
                 forward=beside.sources.forward,

@@ -188,7 +188,8 @@ class Explaining:
         for side in sources.sides:
             x, model = self.strip.held.one(0), self.strip.snapshots.of(side)
             try:
-                found = preflight(model, x, layer=params["layer"], forward=sources.forward)
+                layer = sources.layer_of(side, params["layer"])
+                found = preflight(model, x, layer=layer, forward=sources.forward)
             except UnknownLayerError as error:  # a reference may have other layers
                 found = preflight(model, x, forward=sources.forward)
                 about = [name for name, method in METHODS.items() if method.takes_layer]
@@ -277,7 +278,7 @@ class Explaining:
             "inputs": one,
             "target": None if target == "channel" else target,
             "method": asked.method,
-            "layer": asked.layer or None,
+            "layer": self.strip.sources.layer_of(asked.side, asked.layer) or None,
             "channel": asked.channel if asked.channel >= 0 else None,
             "labels": None if label is None else [label],
             "forward": self.strip.sources.forward,

@@ -176,6 +176,7 @@ fit : optional
         self._strip = Strip(sources)
         self._explaining = Explaining(self._strip)
         self.pairing = Pairing(sources, self._strip, lambda: self._measured.layers, self._keep)
+        sources.partner = self.pairing.key_of
         self._analyses: dict[str, Analysis] = {
             "saliency": self._explaining,
             "features": Maximising(sources, self._strip),

@@ -200,13 +200,13 @@ class Maximising:
         return self._beside.why_not(side, layer, channel) or self._rigid.get((side, layer))
 
     def _new(self, side: str, params: Mapping[str, Any], channels: list[int]) -> Visualization:
-        how = self._arguments(params)
+        how, layer = self._arguments(params), self._beside.key(side, params["layer"])
         if how["inputs"] is not None or how["size"] is not None:
-            return Visualization(self._beside.model(side), params["layer"], channels, **how)
+            return Visualization(self._beside.model(side), layer, channels, **how)
         # finding a size takes a forward pass of each that is usual: once
         known = self._guessed.get(side)
         how["size"] = known[0] if known else None
-        run = Visualization(self._beside.model(side), params["layer"], channels, **how)
+        run = Visualization(self._beside.model(side), layer, channels, **how)
         if known:
             run.notes[:0] = known[1]
         else:

@@ -123,6 +123,11 @@ class Pairing:
         """Whether the Lens has a reference."""
         return self._sources.reference is not None
 
+    def key_of(self, key: str) -> str | None:
+        """Give the key in the reference of a layer of the model; None where there is none."""
+        layer = _finish(self._matched()).by_key.get(key) if self.there else None
+        return None if layer is None else layer.key
+
     def changed(self) -> bool:
         """Say whether the reference's weights are other ones than those read."""
         partners = self._partners

@@ -34,6 +34,8 @@ class Sources:
         Names of the classes by index; empty where the Lens was not told.
     database
         A summary or database of filters that the Lens was given.
+    partner
+        Gives the key in the reference of a layer of the model; None where there is none.
     """
 
     model: nn.Module
@@ -46,6 +48,11 @@ class Sources:
     labels: tuple[int, ...] | None = None
     classes: tuple[str, ...] = ()
     database: Summary | FilterDB | None = None
+    partner: Callable[[str], str | None] = str
+
+    def layer_of(self, side: str, layer: str) -> str:
+        """Give the key that a layer of the model has on a side."""
+        return layer if side == "model" else self.partner(layer) or layer
 
     @property
     def comparisons(self) -> tuple[str, ...]:

@@ -11,8 +11,10 @@ export function changeInWords(change: number, text: (size: number) => string): s
 }
 
 /** Shares differ by points: "2.3 % more" could be taken for a share of the other. */
-export const points = (share: number): string =>
-  percent(Math.round(share * 1e4) / 1e4).replace(" %", " points");
+export const points = (share: number): string => {
+  const size = percent(Math.round(share * 1e4) / 1e4).replace(" %", "");
+  return `${size} ${size === "1" ? "point" : "points"}`;
+};
 
 /** "int8 0.850: 0.038 less"; "" where one of both has no value. */
 export function besideInWords(
@@ -52,7 +54,7 @@ export function ChangeMark({ now, before, change }: Props) {
   return (
     <>
       <s class={more ? "cl-more" : "cl-less"} style={{ left: `${from}%`, width: `${width}%` }} />
-      <b>{more ? "▴" : "▾"}</b>
+      <b />
     </>
   );
 }

@@ -99,8 +99,9 @@ export function statusFigures(store: Store): string[] {
   if (row.variance_entropy !== null) {
     const relative = row.variance_entropy_normalized;
     const random = relative === null ? "" : `, ${figure(relative, 2)} of random`;
+    // there is room for one of both
     const before = was(store, layer.key, (other) => other.variance_entropy);
-    texts.push(`entropy ${figure(row.variance_entropy)}${random}${before}`);
+    texts.push(`entropy ${figure(row.variance_entropy)}${before || random}`);
   }
   if (row.orthogonality !== null) texts.push(`orthogonality ${figure(row.orthogonality, 2)}`);
   const partner = pairing.partner.value;

@@ -195,13 +195,13 @@ def test_sanity_check_tells_layer_by_layer_and_gives_the_verdict(open_lens, page
 
 
 def test_methods_that_cannot_be_had_are_said_of_each_side(open_lens, page, model, images):
-    reference = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.Flatten(), nn.Linear(144, 3))
+    reference = nn.Sequential(nn.Conv2d(3, 5, 3), nn.SiLU(), nn.Flatten(), nn.Linear(180, 3))
     open_lens(model, images, reference)
     header = page.ask("preflight", layer="first")["header"]
     assert set(header["model"]) == set(cl.saliency.METHODS)
     assert header["model"]["deep_lift"] is None
     assert "SiLU" in header["reference"]["deep_lift"]
-    # it has no such layer
+    # it has no such layer, and none of its shape
     assert "first" in header["reference"]["layer_grad_cam"]
     refused = page.ask("saliency", **ASKED | {"method": "deep_lift", "side": "reference"})
     assert refused["header"]["message"] == header["reference"]["deep_lift"]

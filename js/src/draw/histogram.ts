@@ -2,7 +2,7 @@
 import { percent, weight } from "../format";
 import type { Distribution } from "../load";
 import type { Colors } from "./colors";
-import { widthOf, write } from "./text";
+import { fitMiddle, widthOf, write } from "./text";
 
 const TITLE = 20;
 const FOOT = 16;
@@ -15,6 +15,7 @@ export function drawWeights(
   own: Distribution,
   colors: Colors,
   reference: Distribution | null = null,
+  named = "",
 ): void {
   const plot = { top: TITLE, bottom: height - FOOT };
   const high = Math.max(own.high, reference?.high ?? 0);
@@ -24,6 +25,14 @@ export function drawWeights(
   ) as [Spread, Spread | null];
   const most = Math.max(mine.most, theirs?.most ?? 0);
   write(context, "Weights", 0, 11, { color: colors.fg, weight: 600 });
+  if (reference && named) {
+    // a line as the outline is
+    const x = widthOf(context, "Weights", 11, 600) + 12;
+    context.fillStyle = colors.fg;
+    context.fillRect(x, 7, 12, 1.1);
+    const words = fitMiddle(context, named, width - x - 18, 11);
+    write(context, words, x + 18, 11, { color: colors.muted });
+  }
   context.globalAlpha = 0.75;
   columns(context, mine, most, plot, () => colors.entropy);
   context.globalAlpha = 1;

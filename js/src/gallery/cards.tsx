@@ -151,7 +151,7 @@ function Both({ store, model, reference, range, name }: Required<Props> & OfBoth
               sizes={kernel}
               values={values}
               range={reach}
-              side={54}
+              side={46}
               label={`Kernel of ${name}: ${whose}`}
             />
             <Values sizes={kernel} values={values} digits={digits} />

@@ -1,5 +1,5 @@
 import { useComputed } from "@preact/signals";
-import { percent, shapeInWords, unbroken, weight } from "../format";
+import { count, percent, shapeInWords, unbroken, weight } from "../format";
 import { Segments } from "../segments";
 import type { Store, ViewProps } from "../state";
 import type { Paired } from "../wire/reference";
@@ -89,7 +89,9 @@ export function PairCard({ store, model, difference }: Props) {
       if (maxAbs === 0) return [...found, `Every filter is the same as in ${title}.`];
       const share = percent(maxAbs / model.largest.value);
       found.push(`The largest change is ${weight(maxAbs)}: ${share} of the largest weight.`);
-      if (same > 0) found.push(`${same} of ${peaks.length} filters are the same as in ${title}.`);
+      const are = same === 1 ? "is" : "are";
+      if (same > 0)
+        found.push(`${count(same)} of ${count(peaks.length)} filters ${are} as in ${title}.`);
     }
     return found;
   }).value;

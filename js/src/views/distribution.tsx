@@ -75,7 +75,9 @@ function referenceOf(store: Store) {
 export function distributionPainters(store: Store) {
   const weights = (context: CanvasRenderingContext2D, size: Size, colors: Colors) => {
     const { value } = store.distribution.value;
-    if (value) drawWeights(context, size.width, size.height, value, colors, referenceOf(store));
+    const named = store.pairing.title.value;
+    if (value)
+      drawWeights(context, size.width, size.height, value, colors, referenceOf(store), named);
   };
   const peaks = (context: CanvasRenderingContext2D, size: Size, colors: Colors) => {
     const { value } = store.distribution.value;

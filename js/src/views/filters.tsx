@@ -115,7 +115,9 @@ export function FiltersView({ store }: ViewProps) {
           <p>A notebook keeps the figures of every layer, not its weights: run the cell.</p>
         </div>
       ) : drawn ? (
-        <div class={model.current.value ? "cl-filters-body" : "cl-filters-body cl-past"}>
+        <div
+          class={`cl-filters-body${model.current.value ? "" : " cl-past"}${panes.length > 1 ? " cl-two" : ""}`}
+        >
           <Stage store={store} panes={panes} />
           <Cards>
             {!both && (shown.value === "reference" || reference.hover.value !== null) ? (
