@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from convlens import measures
 from convlens.errors import ArgumentError
 from convlens.layers import Layer, find_layers
 
@@ -25,6 +26,9 @@ BINS = 61
 PEAK_BINS = 64
 LOWEST_PEAK = -4.0
 """log10 below which a filter's peak falls into the first bin."""
+
+_HUGE = 1e38  # limit of weights whose range float32 cannot hold
+_CACHED = 1 << 17  # peaks that stay in a core's cache from one operation to the next
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -133,24 +137,40 @@ def distribution_of(layer: Layer) -> Distribution:
     if layer.reason is not None:
         raise ArgumentError(f"{layer.key} has no distribution: {layer.reason}.")
     weight = layer.weight()
-    if weight.dtype in (torch.float16, torch.bfloat16):
-        weight = weight.float()
-    filters = weight.reshape(weight.shape[0] * weight.shape[1], math.prod(weight.shape[2:]))
-    finite = filters.isfinite().all(dim=1)
-    if not finite.all():
-        filters = filters[finite]
-    peaks = filters.abs().amax(dim=1) if filters.numel() else filters.new_zeros(0)
+    with measures.undisturbed(weight):
+        return _distribution_of(layer.key, measures.as_rows(weight))
+
+
+def _distribution_of(key: str, filters: Tensor) -> Distribution:
+    n = len(filters)
+    # quicker than to ask every weight; a sum that overflows has them asked too
+    look = measures.look_at(filters) if filters.numel() else None
+    if look is None:
+        peaks = filters.new_zeros(0)
+    elif math.isfinite(look.l1):
+        peaks = look.peaks
+    else:
+        filters = filters[filters.isfinite().all(dim=1)]
+        peaks = filters.abs().amax(dim=1)
     limit = float(peaks.max()) if len(peaks) else 0.0
-    # an all-zero layer has its filters in the first bin, where every exact zero is
-    heights = (peaks / limit).log10().clamp(min=LOWEST_PEAK) if limit else peaks + LOWEST_PEAK
     return Distribution(
-        layer.key,
+        key,
         len(peaks),
-        len(finite) - len(peaks),
+        n - len(peaks),
         limit,
         _histogram(filters, -limit, limit, BINS),
-        _histogram(heights, LOWEST_PEAK, 0.0, PEAK_BINS),
+        _peak_histogram(peaks, limit),
     )
+
+
+def _peak_histogram(peaks: Tensor, limit: float) -> npt.NDArray[np.int64]:
+    counts = np.zeros(PEAK_BINS, dtype=np.int64)
+    # in parts that stay in the cache: fresh memory costs more than a logarithm
+    for part in measures.parts(peaks, _CACHED if peaks.device.type == "cpu" else len(peaks) or 1):
+        # an all-zero layer has its filters in the first bin, where every exact zero is
+        heights = (part / limit).log10_().clamp_(min=LOWEST_PEAK) if limit else part + LOWEST_PEAK
+        counts += _histogram(heights, LOWEST_PEAK, 0.0, PEAK_BINS)
+    return counts
 
 
 def _histogram(values: Tensor, low: float, high: float, bins: int) -> npt.NDArray[np.int64]:
@@ -158,6 +178,7 @@ def _histogram(values: Tensor, low: float, high: float, bins: int) -> npt.NDArra
         counts = np.zeros(bins, dtype=np.int64)
         counts[bins // 2] = values.numel()
         return counts
-    # histc counts in the dtype of its input, exact in float32 up to 2^24 a bin
-    wide = values.double() if values.numel() >= 1 << 24 and values.device.type != "mps" else values
+    # histc counts and divides in the dtype of its input: float32 is exact up to 2^24 a bin
+    beyond = values.numel() >= 1 << 24 or high > _HUGE
+    wide = values.double() if beyond and values.device.type != "mps" else values
     return torch.histc(wide, bins=bins, min=low, max=high).long().cpu().numpy()

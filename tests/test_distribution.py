@@ -86,3 +86,19 @@ def test_frame_and_plot():
     frame = found.to_frame()
     assert frame.groupby("of")["count"].sum().to_dict() == {"weights": 72, "peaks": 8}
     assert found.plot().get_axes()[0].get_xlabel() == "weights of 0"
+
+
+def test_filters_of_one_tap_beyond_one_part_are_all_counted():
+    weight = torch.logspace(-3, 0, 300_000).view(500, 600, 1, 1)
+    module = nn.Conv2d(600, 500, 1)
+    module.weight = nn.Parameter(weight)
+    found = measure_distribution(nn.Sequential(module), 0)
+    assert found.n == found.peaks.sum() == found.weights.sum() == 300_000
+    # as many in each bin of the three decades
+    assert abs(found.peaks[-47:-1] - 300_000 / 48).max() < 20
+
+
+def test_finite_weights_whose_sum_is_not_are_all_counted():
+    found = measure_distribution(conv(torch.full((4, 2, 3, 3), 3e38)), 0)
+    assert (found.n, found.not_finite) == (8, 0)
+    assert found.weights[-1] == 72
