@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import io
+import os
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +149,8 @@ def tools(pair: Pair, layers: str, device: str) -> dict[str, Callable[[], Any]]:
             chosen = (names(one, layers), names(other, layers))
             peer = CKA(one, other, *titles, *chosen, device=device)
             try:
-                peer.compare(loader)
+                with redirect_stderr(io.StringIO()):  # its progress bar
+                    peer.compare(loader)
             finally:
                 for model in (one, other):  # it leaves its hooks
                     for module in model.modules():
@@ -158,13 +162,13 @@ def tools(pair: Pair, layers: str, device: str) -> dict[str, Callable[[], Any]]:
 
 
 def interleaved(runs: int, calls: dict[str, Callable[[], Any]], once: Iterable[str]) -> Any:
-    """Return the quickest time of each; those in `once` are too slow to be run again."""
+    """Return the quickest time of each; those in `once` are too slow to be run again.
+
+    The first turn, which sets up what is set up once, is not the quickest of several.
+    """
     # one thread's processor time does not count what else the machine does
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     best: dict[str, float] = {}
-    for name, call in calls.items():
-        if name not in once:
-            call()
     for turn in range(runs):
         for name, call in calls.items():
             if turn and name in once:
@@ -266,7 +270,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="1: processor time, for a busy machine")
-    parser.add_argument("--slow", action="store_true", help="torch_cka on all modules too: minutes")
+    parser.add_argument("--quick", action="store_true", help="without torch_cka on all modules")
     parser.add_argument("--memory", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -275,6 +279,7 @@ def main() -> None:
     if given.memory:
         measure_memory(*given.memory)
         return
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
     print("| networks | layers | tool | time (s) | of bare forward | extra memory (MB) |")
     print("|---|---|---|---|---|---|")
     for title, make in PAIRS.items():
@@ -282,7 +287,7 @@ def main() -> None:
             continue
         for layers in ("convs", "all"):
             calls = tools(make(), layers, given.device)
-            if layers == "all" and not given.slow:
+            if layers == "all" and given.quick:
                 calls.pop("torch_cka", None)
             times = interleaved(given.runs, calls, ("torch_cka",))
             for tool, seconds in times.items():

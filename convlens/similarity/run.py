@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from convlens.activations import untouched
 from convlens.errors import ArgumentError, ForwardError
-from convlens.inputs import device_of
 from convlens.similarity.batches import Batch, InputsFrom, Stream, concatenated
 from convlens.similarity.capture import Emission, Forward, capture, is_out_of_memory, unwatched
 from convlens.similarity.collect import LEAST, Collector, Found, SampleCollector, SumCollector
@@ -25,6 +24,7 @@ from convlens.similarity.sides import (
     Side,
     describe_data,
     has_index,
+    placed,
     select_reference,
     titles_of,
 )
@@ -125,9 +125,9 @@ class Run:
             *self._row_side.selection.notes,
             *([] if self.same else self._column_side.selection.notes),
         ]
-        devices = [device_of(side.selection.model) for side in self._sides()]
-        if len({str(device) for device in devices if device is not None}) > 1:
-            self._note(f"models on {devices[0]} and {devices[-1]}: each runs on its own device")
+        note = placed([side.selection.model for side in self._sides()], self.measure)
+        if note is not None:
+            self._note(note)
 
     @contextmanager
     def held(self) -> Generator[None]:

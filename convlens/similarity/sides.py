@@ -7,18 +7,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from convlens.errors import UnknownLayerError
+from convlens.errors import ArgumentError, UnknownLayerError
+from convlens.inputs import device_of
 from convlens.similarity.batches import Stream
 from convlens.similarity.capture import Emission, Forward
 from convlens.similarity.layout import Layout
+from convlens.similarity.measures import Measure
 from convlens.similarity.result import Row
 from convlens.similarity.selection import LayerSpec, Selection, select
 from convlens.tree import kind_of
 
-__all__ = ["Side", "describe_data", "explained", "has_index", "select_reference", "titles_of"]
+__all__ = [
+    "Side",
+    "describe_data",
+    "explained",
+    "has_index",
+    "placed",
+    "select_reference",
+    "titles_of",
+]
 
 
 @dataclass
@@ -96,6 +106,33 @@ def select_reference(
         raise UnknownLayerError(
             f"The reference has not the model's layers: {error} Pass reference_layers=."
         ) from None
+
+
+def placed(models: Sequence[nn.Module], measure: Measure) -> str | None:
+    """Return a note where the models are on different devices, if `measure` can do with that.
+
+    Raises
+    ------
+    ArgumentError
+        If it cannot, or a model is on the meta device, which holds no values.
+    """
+    devices = [device_of(model) for model in models]
+    for device, which in zip(devices, ("model", "reference"), strict=False):
+        if device is not None and device.type == "meta":
+            raise ArgumentError(
+                f"The {which} is on the meta device, where weights have no values: load them "
+                f"first, with {which}.to_empty(device='cpu') and load_state_dict."
+            )
+    if len({str(device) for device in devices if device is not None}) < 2:
+        return None
+    first, second = devices[0], devices[-1]
+    if measure.batched:
+        return f"models on {first} and {second}: each runs on its own device"
+    raise ArgumentError(
+        f"The model is on {first} and the reference on {second}, and {measure.name} needs what "
+        f"both emit on one device: pass reference.to('{first}'), or measure='cka', for which each "
+        "runs on its own."
+    )
 
 
 def titles_of(row: Side, column: Side, stream: Stream, *, same: bool) -> tuple[str, str]:
