@@ -176,3 +176,27 @@ def test_card_shows_the_values_of_the_filter_pointed_at(notebook: Notebook) -> N
     expect(lens.card).to_contain_text("out 11, in 4")
     told = [float(t.replace("−", "-")) for t in lens.card.locator("td").all_inner_texts()]
     assert told == pytest.approx(weights[11, 4].ravel().tolist(), abs=6e-4)
+
+
+def test_a_large_layer_shows_every_digit_once_the_rest_has_come(notebook: Notebook) -> None:
+    # 1.0077 is 1.0039 by the half of its bits that comes first
+    large = """
+import torch
+from convlens import Lens
+
+conv = torch.nn.Conv2d(240, 240, 3)
+torch.nn.init.constant_(conv.weight, 1.0077)
+Lens(conv, view="filters")
+"""
+    lens = show(notebook, large)
+    lens.await_gallery("(model)")
+    box = lens.gallery.bounding_box()
+    assert box
+    lens.gallery.hover(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    expect(lens.card).to_contain_text("out ")
+
+    def told() -> None:
+        values = lens.card.locator("td").all_inner_texts()
+        assert values == ["1.01"] * 9, values
+
+    eventually(notebook.page, told)
