@@ -1,5 +1,5 @@
 import type { Report } from "../compressing";
-import { count, weight } from "../format";
+import { count, figure, weight } from "../format";
 import type { ViewProps } from "../state";
 import type { Beside } from "../wire/features";
 import { seeFilters } from "./ranking";
@@ -97,7 +97,7 @@ export function ScalesCard({ store }: ViewProps) {
                     <td>{scale.toPrecision(4)}</td>
                     <td>{zeros[at]}</td>
                     <td>
-                      {span[2 * at]} to {span[2 * at + 1]}
+                      {figure(span[2 * at], 0)} to {figure(span[2 * at + 1], 0)}
                     </td>
                   </tr>
                 ))}

@@ -61,6 +61,7 @@ export function RankingList({ store }: ViewProps) {
 /** The layer's filters, before and after. */
 export function seeFilters(store: ViewProps["store"], layer: string): void {
   store.select(layer, { view: "filters" });
+  if (store.traits.paired.value !== "difference") store.set("paired", "side by side");
 }
 
 interface RowProps extends ViewProps {
@@ -91,13 +92,15 @@ function Row({ store, id, change, share }: RowProps) {
     >
       <Name text={change.model} />
       {reason === undefined ? (
-        <span class="cl-track">
-          <i style={{ width: `${100 * share}%` }} />
-        </span>
+        <>
+          <span class="cl-track">
+            <i style={{ width: `${100 * share}%` }} />
+          </span>
+          <span class="cl-value">{value}</span>
+        </>
       ) : (
-        <span class="cl-reason">{reason}</span>
+        <span class="cl-why">{reason}</span>
       )}
-      <span class="cl-value">{value}</span>
       <button
         type="button"
         class="cl-link"

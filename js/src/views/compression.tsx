@@ -23,7 +23,7 @@ export function CompressionView({ store }: ViewProps) {
   if (!store.kernel._structure.value.compression) return <Nothing store={store} />;
   const problem = asking.problem.value;
   return (
-    <div class="cl-filters cl-similarity cl-compression">
+    <div class="cl-filters cl-compression">
       <Controls store={store} />
       {problem && (
         <ProblemNotice
@@ -33,7 +33,10 @@ export function CompressionView({ store }: ViewProps) {
         />
       )}
       {report ? (
-        <div class={`cl-report${compressing.current.value ? "" : " cl-past"}`}>
+        <div
+          class={`cl-report${compressing.current.value ? "" : " cl-past"}`}
+          data-finished={report.finished}
+        >
           <dl class="cl-sums">
             {report.facts.map(([name, value, more, help]) => (
               <div key={name} title={help}>
