@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-import numpy as np
-import numpy.typing as npt
-
 from convlens.errors import ArgumentError, nearest
-from convlens.layers import Layer, Layers
+from convlens.layers import Layers
 from convlens.widget.analysis import Progress
 from convlens.widget.answers import Answer, Steps
+from convlens.widget.drifted import USUAL, comparable, nothing, reply
 from convlens.widget.protocol import DRIFT_AGAINST
 from convlens.widget.snapshots import Snapshots
 from convlens.widget.sources import Sources
 
 # convlens.filterdb is imported where it is needed: a Lens is on the screen earlier without
 if TYPE_CHECKING:
-    from convlens.filterdb import FilterDB, Job, LayerDrift, ModelDrift, Summary
+    from convlens.filterdb import FilterDB, Job, ModelDrift, Summary
 
 __all__ = ["Drifting", "against_of", "check_database", "describe_drift"]
 
-# groups that can be asked for before anything is known of a summary
-_USUAL = ("all", "depth")
 # filters of a database beyond which reading it is for a person to ask for
 _MOST_UNASKED = 2_000_000
 
@@ -115,15 +111,17 @@ class Drifting:
         against, group = params["against"], params["group"]
         self.check(against, group)
         if (against, group) not in self.kept:
+            if not comparable(self.layers(), kernel := self._kernel(against)):
+                return nothing(params, self.layers(), kernel)
             yield from self._measure(against, group, progress)
         yield
-        return _reply(self.kept[against, group], params, self.layers())
+        return reply(self.kept[against, group], params, self.layers())
 
     def answers(self) -> Iterator[tuple[str, dict[str, Any], Answer]]:
         """Give what was measured: its kind, what asks for it, and the answer."""
         for (against, group), found in self.kept.items():
             params = {"against": against, "group": group}
-            yield "drift", params, _reply(found, params, self.layers())
+            yield "drift", params, reply(found, params, self.layers())
 
     def forget(self) -> None:
         """Forget what was measured; a database stays what it was."""
@@ -148,7 +146,7 @@ class Drifting:
             raise ArgumentError(
                 f"drift_against must be one of {', '.join(there)}, not {against!r}{give}"
             )
-        groups = self.groups(against) if group not in _USUAL else _USUAL
+        groups = self.groups(against) if group not in USUAL else USUAL
         if group not in groups:
             raise ArgumentError(
                 f"drift_group must be one of {', '.join(groups)}, not {group!r}."
@@ -162,8 +160,8 @@ class Drifting:
 
         given = filterdb.shipped() if against == "shipped" else self.sources.database
         if against != "reference" and isinstance(given, filterdb.Summary):
-            return (*_USUAL, *(name for name in given.groups if name not in _USUAL))
-        return (*_USUAL, *(depth_group(tenth / 10) for tenth in range(11)))
+            return (*USUAL, *(name for name in given.groups if name not in USUAL))
+        return (*USUAL, *(depth_group(tenth / 10) for tenth in range(11)))
 
     def _measure(self, against: str, group: str, progress: Progress) -> Generator[None, None, None]:
         model = self.snapshots.of("model")
@@ -181,80 +179,15 @@ class Drifting:
         if against != "shipped":
             self._summaries[against] = found.summary
 
+    def _kernel(self, against: str) -> tuple[int, int]:
+        """Give the size of the filters that are compared."""
+        database = self.sources.database
+        if against != "database" or database is None:
+            return (3, 3)
+        return getattr(database, "kernel", None) or cast("Summary", database).pca.kernel
+
     def _job(self, against: str, group: str, model: Any, reference: Any) -> Job[ModelDrift]:
         from convlens.filterdb import begin_drift
 
         other = {"database": self.sources.database, "reference": reference}.get(against)
         return begin_drift(model, self._summaries.get(against, other), group=group)
-
-
-def _reply(found: ModelDrift, params: Mapping[str, Any], layers: Layers) -> Answer:
-    from convlens.filterdb.summary import BANDS, DEPTHS
-
-    summary, model = found.summary, found.coefficients
-    rows = [*found.layers, found.whole]
-    groups = list(dict.fromkeys(row.group for row in rows))
-    counts = np.concatenate([model.counts, model.counts.sum(0, keepdims=True)])
-    others = summary.coefficients(*groups).counts
-    depths = [int(np.argmin(np.abs(DEPTHS - row.depth_norm))) for row in found.layers]
-    bands = np.stack([cast("Any", summary.band(figure))[:, depths].T for figure in BANDS])
-    header = {
-        **params,
-        "title": summary.title,
-        "models": summary.models,
-        "filters": summary.pca.n,
-        "groups": [*_USUAL, *(name for name in summary.groups if name not in _USUAL)],
-        "shown": groups,
-        "rows": [_row(row) for row in rows],
-        # how many layers each band is of
-        "beside": summary.layers[depths].tolist(),
-        "span": list(summary.span),
-        "missing": _missing(found, layers),
-        "notes": list(found.notes),
-        "done": len(found.layers),
-        "total": len(found.layers),
-    }
-    pcas = [summary.pca, *([] if found.pca is None else [found.pca])]
-    arrays: dict[str, npt.NDArray[Any]] = {
-        "counts": counts.astype(np.uint32),
-        "others": others.astype(np.uint32),
-        "parts": _parts(counts, others, [groups.index(row.group) for row in rows], summary),
-        "bands": bands.astype(np.float32),
-        "components": np.stack([pca.components for pca in pcas]).astype(np.float32),
-        "explained": np.stack([pca.explained_variance_ratio for pca in pcas]).astype(np.float32),
-    }
-    return header, arrays
-
-
-def _row(row: LayerDrift) -> dict[str, Any]:
-    return {**asdict(row), "noise": row.is_noise, "text": row.text}
-
-
-def _parts(counts: Any, others: Any, place: list[int], summary: Summary) -> npt.NDArray[Any]:
-    """Split each drift into what every component adds to it."""
-    from convlens.filterdb.coefficients import probabilities
-
-    with np.errstate(invalid="ignore"):
-        p, q = (probabilities(some, summary.span) for some in (counts, others[place]))
-        terms = ((p - q) * (np.log(p) - np.log(q))).sum(-1)
-    return (terms * summary.pca.explained_variance_ratio).astype(np.float32)
-
-
-def _missing(found: ModelDrift, layers: Layers) -> list[list[str]]:
-    """Give the layers that the Lens lists and that are not among those compared, and why."""
-    compared = {row.key for row in found.layers}
-    wanted = " × ".join(map(str, found.summary.pca.kernel))
-    return [
-        [layer.key, _why(layer, wanted)]
-        for layer in layers
-        if layer.key not in compared and layer.name not in compared
-    ]
-
-
-def _why(layer: Layer, wanted: str) -> str:
-    if layer.reason is not None:
-        return layer.reason
-    if layer.transposed:
-        return "transposed convolutions are left out, as in CNN Filter DB"
-    size = " × ".join(map(str, layer.shape[2:]))
-    return f"its filters are {size}, not {wanted}" if size else f"{layer.kind}: no filters"

@@ -2,11 +2,12 @@
 import { computed, effect, type ReadonlySignal, signal, untracked } from "@preact/signals";
 import { Asking, nameOf } from "./asking";
 import type { Client } from "./client";
+import { literal } from "./code";
 import type { Arrays, Headers, KernelTraits, LayerInfo, Traits } from "./protocol";
-import type { Signals } from "./state";
-import type { DriftAsked, Drifted, DriftSource } from "./wire/drift";
+import type { Signals, Store } from "./state";
+import type { DriftAgainst, DriftAsked, Drifted, DriftSource } from "./wire/drift";
 
-/** What was measured; its rows but the last are layers. */
+/** What was measured; where no layer can be compared there is nothing but `about` and `missing`. */
 export interface Drift extends Omit<Headers["drift"], "rows"> {
   readonly layers: readonly Drifted[];
   readonly whole: Drifted;
@@ -40,8 +41,7 @@ export class Drifting {
     this.#lost = lost;
     this.asking = new Asking(client, "drift", (header, arrays) => {
       const layers = header.rows?.slice(0, -1);
-      const whole = header.rows?.at(-1);
-      return layers && whole ? { ...header, layers, whole, arrays } : null;
+      return layers ? { ...header, layers, whole: header.rows.at(-1) as Drifted, arrays } : null;
     });
     this.params = computed(() => ({
       against: traits.drift_against.value,
@@ -92,4 +92,13 @@ export class Drifting {
   #name(revision: number): string {
     return nameOf([this.params.value, revision]);
   }
+}
+
+/** The lines that give what is shown in Python, all filled in. */
+export function driftInPython({ drifting, kernel }: Store): string | undefined {
+  const { against, group } = drifting.params.value;
+  const template = kernel._structure.value.code.drift[against as DriftAgainst];
+  const row = drifting.asking.value.value?.layers[drifting.place.value];
+  const filled = template?.replace("{group}", () => literal(group));
+  return filled && (row ? `${filled}\ndrift[${literal(row.key)}]` : filled);
 }

@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { copyText } from "./clipboard";
 import { fillTemplate, literal } from "./code";
-import { driftInPython } from "./drift/words";
+import { driftInPython } from "./drifting";
 import { sparsityAt } from "./eps";
 import { figure, nameOf, shapeInWords } from "./format";
 import { Icon } from "./icons";
@@ -124,7 +124,7 @@ function was(store: Store, layer: string, of: (row: Row) => number | null): stri
 function templateOf(store: Store): string | undefined {
   const { view, comparison } = store.traits;
   if (view.value === "saliency") return attributionOf(store);
-  if (view.value === "drift") return driftInPython(store, literal);
+  if (view.value === "drift") return driftInPython(store);
   if (view.value === "compression") {
     const after = store.traits.compression_after.value;
     const side = after === "auto" ? store.compressing.report.value.value?.side : after;

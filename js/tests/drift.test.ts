@@ -1,11 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { layoutRidges, ridgeAt } from "../src/draw/ridges";
 import { layoutTracks } from "../src/draw/tracks";
-import { smoothed } from "../src/drift/density";
-import { driftInPython, driftInWords, groupInWords, layerInWords } from "../src/drift/words";
+import { driftInPython } from "../src/drifting";
 import type { Store } from "../src/state";
-import type { Drifted } from "../src/wire/drift";
-import { answer, drifted, LAYERS } from "./drifts";
+import { answer, LAYERS } from "./drifts";
 import { FakeModel, openStore, settle, structure } from "./fake";
 
 let model: FakeModel;
@@ -64,6 +62,15 @@ describe("drift", () => {
     expect(store.drifting.current.value).toBe(false);
   });
 
+  it("has no layers where none can be compared", async () => {
+    const { id, params } = model.last("drift");
+    model.reply(id, { ...params, revision: 0, rows: [], groups: [], about: "No.", missing: [] });
+    await settle();
+    expect(store.drifting.asking.value.value?.layers).toEqual([]);
+    expect(store.drifting.place.value).toBe(-1);
+    expect(store.drifting.current.value).toBe(true);
+  });
+
   it("stops, and is not asked for again by itself", async () => {
     store.drifting.asking.stop();
     const { id } = model.last("drift");
@@ -101,87 +108,20 @@ describe("drift", () => {
   });
 
   it("gives the lines that reproduce it", async () => {
-    const quoted = (text: string) => `'${text}'`;
-    expect(driftInPython(store, quoted)).toBe("d('all')");
+    expect(driftInPython(store)).toBe('d("all")');
     answer(model);
     await settle();
-    expect(driftInPython(store, quoted)).toBe("d('all')\ndrift['conv1']");
+    expect(driftInPython(store)).toBe('d("all")\ndrift["conv1"]');
     store.set("layer", "fc");
-    expect(driftInPython(store, quoted)).toBe("d('all')");
+    expect(driftInPython(store)).toBe('d("all")');
   });
 });
-
-describe("words", () => {
-  beforeEach(() => open());
-  const row = (more: object) => drifted("conv1", more) as unknown as Drifted;
-
-  it.each([
-    [{ drift: 0.4, floor_high: 0.2 }, "2.0 times what noise makes"],
-    [{ drift: 42, floor_high: 0.02 }, "2,100 times what noise makes"],
-    [{ noise: true, p: 0.3 }, "no more than noise, p = 0.30"],
-    [{ drift: null }, "no value: nothing there to compare with"],
-    [{ drift: 1, floor_high: 0 }, "more than noise"],
-  ])("of %o", (more, words) => {
-    expect(driftInWords(row(more))).toBe(words);
-  });
-
-  it("leave out what is not known", () => {
-    expect(layerInWords(undefined)).toEqual([]);
-    const lines = layerInWords(row({ sparsity_rank: null, left_out: 1200 }));
-    expect(lines).toContain("sparsity 10 %");
-    expect(lines).toContain("entropy 0.900, above 7 % of layers");
-    expect(lines).toContain("256 filters, 1,200 not finite");
-  });
-
-  it("name groups", () => {
-    expect(["all", "depth", "depth 0.3", "memorising"].map(groupInWords)).toEqual([
-      "all layers",
-      "layers at the same depth",
-      "layers about depth 0.3",
-      "memorising",
-    ]);
-  });
-});
-
-describe("a smoothed histogram", () => {
-  beforeEach(() => open());
-  const bell = Uint32Array.from({ length: BINS }, (_, bin) =>
-    Math.round(1000 * Math.exp(-0.5 * ((bin - 34.5) / 6) ** 2)),
-  );
-
-  it("has an integral of 1, and the maximum of the bell", () => {
-    const values = smoothed(bell, [-1, 1], 201) as Float64Array;
-    const sum = values.reduce((total, value) => total + value, 0);
-    expect(sum * (2 / 200)).toBeCloseTo(1, 3);
-    expect(values.indexOf(Math.max(...values))).toBe(100);
-  });
-
-  it("is what Python's plot_ridges draws", () => {
-    const counts = Uint32Array.of(0, 2, 9, 30, 41, 22, 8, 3, 1, 0, 0, 4, 6, 2);
-    // convlens.filterdb.plots.smoothed over [-1.5, 2]
-    const python = [0.000555, 0.473034, 0.668228, 0.039389, 0.088401, 0.031909];
-    const values = smoothed(counts, [-1.5, 2], 6);
-    python.forEach((value, index) => {
-      expect(values?.[index]).toBeCloseTo(value, 6);
-    });
-  });
-
-  it("of a single bin is a bell of that width, of no filters nothing", () => {
-    const values = smoothed(Uint32Array.of(0, 9, 0, 0), [0, 4], 5) as Float64Array;
-    expect(Number.isFinite(values[1])).toBe(true);
-    expect(smoothed(new Uint32Array(4), [0, 4])).toBeNull();
-    expect(smoothed(Uint32Array.of(3), [0, 0])).toBeNull();
-  });
-});
-
-const BINS = 70;
 
 describe("places", () => {
   beforeEach(() => open());
 
   it("of ridges are those drawn", () => {
-    const data = { bases: [{}, {}], curves: Array(9).fill([]) } as never;
-    const layout = layoutRidges({ width: 300, height: 242 }, data);
+    const layout = layoutRidges({ width: 300, height: 242 }, 9, 2);
     expect(ridgeAt(layout, layout.left, layout.top + 1)).toEqual({ component: 0, at: 0 });
     const last = ridgeAt(layout, layout.right + 9, layout.top + 9 * layout.row - 1);
     expect(last).toEqual({ component: 8, at: 1 });

@@ -1,6 +1,7 @@
 """Drift from the front end: measured, kept, stopped, read back; what a Lens takes as database."""
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from torch import nn
 
 import convlens as cl
 from convlens.errors import ArgumentError, ConvlensError
-from convlens.widget import drifting
+from convlens.filterdb.plots import smoothed
+from convlens.widget import drifted, drifting
 from tests.untouched import differences, fingerprint
 from tests.widget.test_lens import arrays
 
@@ -56,12 +58,16 @@ def test_figures_are_those_of_the_plain_call(open_lens, page, model):
     for row, plain in zip(header["rows"], rows, strict=True):
         assert row["drift"] == plain.drift
         assert row["floor_high"] == plain.floor_high
-        assert (row["noise"], row["text"]) == (plain.is_noise, plain.text)
-    np.testing.assert_array_equal(sent["counts"][:-1], expected.coefficients.counts)
-    np.testing.assert_array_equal(sent["counts"][-1], expected.coefficients.counts.sum(0))
+        assert row["noise"] == plain.is_noise
+    assert header["rows"][1]["sentences"][0] == f"Your {expected['again'].text}."
     summary = expected.summary
-    assert header["title"] == cl.filterdb.shipped().title
-    np.testing.assert_array_equal(sent["others"], summary.coefficients("all").counts)
+    assert header["about"].startswith(cl.filterdb.shipped().title)
+    # densities: as plot_ridges draws them, their integral is nearly 1
+    grid = np.linspace(*summary.span, drifted.POINTS)
+    again = smoothed(expected.coefficients, 1, 2, grid)
+    np.testing.assert_allclose(sent["curves"][1, 2], again, rtol=1e-5)
+    integral = sent["others"].sum(-1) * (grid[1] - grid[0])
+    np.testing.assert_allclose(integral, 1, atol=0.02)
     np.testing.assert_allclose(sent["components"][0], summary.pca.components, rtol=1e-6)
     assert expected.pca is not None
     np.testing.assert_allclose(sent["components"][1], expected.pca.components, rtol=1e-5)
@@ -76,7 +82,6 @@ def test_bands_are_those_at_the_depth_of_each_layer(open_lens, page, model):
     for figure, sent in zip(("sparsity", "entropy"), arrays(reply)["bands"], strict=True):
         band = summary.band(figure)
         np.testing.assert_allclose(sent, [band[:, 0], band[:, 5]], rtol=1e-6)
-    assert reply["header"]["beside"] == [int(summary.layers[0]), int(summary.layers[5])]
 
 
 def test_each_layer_is_compared_with_those_at_its_depth(open_lens, page, model):
@@ -84,8 +89,9 @@ def test_each_layer_is_compared_with_those_at_its_depth(open_lens, page, model):
     reply = page.ask("drift", against="shipped", group="depth")
     expected = cl.filterdb.drift(model, group="depth")
     header = reply["header"]
-    assert [row["group"] for row in header["rows"]] == ["depth 0.0", "depth 0.5", "all"]
-    assert header["shown"] == ["depth 0.0", "depth 0.5", "all"]
+    assert [row["legend"] for row in header["rows"]] == ["depth 0.0", "depth 0.5", "summary"]
+    assert [row["beside"] for row in header["rows"]] == [0, 1, 2]
+    assert arrays(reply)["others"].shape == (3, 9, drifted.POINTS)
     np.testing.assert_allclose(
         arrays(reply)["parts"].sum(1)[:-1], [layer.drift for layer in expected.layers], rtol=1e-5
     )
@@ -104,12 +110,16 @@ def test_what_is_not_compared_is_listed_with_the_reason(open_lens, page, model):
     }
 
 
-def test_a_model_without_such_filters_says_what_it_has(open_lens, page):
-    open_lens(nn.Sequential(nn.Conv2d(3, 4, 5), nn.Flatten()))
-    reply = page.ask("drift", **ASKED)
-    assert reply["status"] == "error"
-    assert "no convolution of 3 x 3" in reply["header"]["message"]
-    assert "5 x 5" in reply["header"]["message"]
+def test_a_model_without_such_filters_says_what_it_has(open_lens, page, database):
+    lens = open_lens(nn.Sequential(nn.Conv2d(3, 4, 5), nn.Flatten()), database=database)
+    for against in ("shipped", "database"):
+        header = page.ask("drift", against=against, group="all")["header"]
+        assert header["rows"] == []
+        assert header["about"] == "No layer here has filters of 3 × 3 to compare."
+        assert header["missing"] == [["0", "its filters are 5 × 5, not 3 × 3"]]
+    lens.view = "drift"
+    with pytest.raises(ArgumentError, match="no convolution of 3 x 3 to compare"):
+        lens.result()
 
 
 @pytest.mark.parametrize("form", ["path", "text", "open", "summary", "saved"])
@@ -294,8 +304,27 @@ def test_filters_that_are_not_finite_are_counted(open_lens, page, model):
         model.first.weight[:] = torch.nan
     open_lens(model)
     first, again, _ = page.ask("drift", **ASKED)["header"]["rows"]
-    assert (first["n"], first["left_out"], first["drift"]) == (0, 48, None)
-    assert (again["n"], again["left_out"]) == (255, 1)
+    assert first["drift"] is None
+    assert first["said"][-1] == "0 filters, 48 not finite"
+    assert first["sentences"] == [
+        "At its depth there is nothing to compare its diversity with.",
+        "It has no drift: there are no filters to compare.",
+    ]
+    assert again["said"][-1] == "255 filters, 1 not finite"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"drift": 0.5, "floor_high": 0.2}, "Its drift of 0.500 is 2.5 times what noise makes."),
+        ({"drift": 42.0, "floor_high": 0.02}, "Its drift of 42.000 is 2,100 times what noise"),
+        ({"drift": 0.1, "floor_high": 0.2}, "is no more than noise, p = 0.30."),
+        ({"drift": 0.1, "floor_high": 0.0}, "is more than noise."),
+    ],
+)
+def test_drift_in_words(model, changes, says):
+    layer = replace(cl.filterdb.drift(model).layers[0], p=0.3, **changes)
+    assert says in drifted._sentences(layer)[1]
 
 
 def test_model_in_training_notices_nothing(open_lens, page, model):

@@ -1,55 +1,45 @@
 // Coefficients along each component: a ridge for the group, a line for the model, one for the layer;
 // before each ridge the patterns themselves.
-import { css, diverging, STEPS, stepOf } from "../colormap";
 import type { Colors } from "./colors";
+import { canvasOf, heatOf } from "./pixels";
 import { widthOf, write } from "./text";
 
-export interface Curve {
-  /** Densities at evenly spaced points; null where there are no filters. */
-  readonly values: Float64Array | null;
-  readonly name: string;
-}
-
 export interface Ridges {
-  /** Of each component: the group, the model, the layer. */
-  readonly curves: readonly (readonly [Curve, Curve, Curve])[];
+  /** Names of the group, the model, the layer; "" of what is not drawn. */
+  readonly names: readonly string[];
+  /** Of each component their densities at evenly spaced points. */
+  readonly curves: readonly (readonly Float32Array[])[];
   /** Components of the two bases (components, taps), and what each explains. */
   readonly bases: readonly { name: string; images: Float32Array; shares: Float32Array }[];
-  readonly kernel: readonly [height: number, width: number];
-  /** Share of the layer's drift that each component makes. */
-  readonly parts: readonly (number | null)[];
+  /** Share of the drift that each component makes. */
+  readonly parts: readonly number[];
   readonly span: readonly [number, number];
   readonly dark: boolean;
-  /** The component pointed at, and where: a share of the width. */
-  readonly hover: { component: number; at: number } | null;
+  readonly hover: Hover | null;
+}
+
+/** The component pointed at, and where: a share of the width. */
+export interface Hover {
+  component: number;
+  at: number;
 }
 
 const HEAD = 40;
 const FOOT = 18;
 
-export interface RidgesLayout {
-  /** Side of an eigenimage, and from one to the next across. */
-  readonly side: number;
-  readonly column: number;
-  readonly left: number;
-  readonly right: number;
-  readonly top: number;
-  readonly row: number;
-  readonly count: number;
-}
-
 export function layoutRidges(
-  { width, height }: { width: number; height: number },
-  { bases, curves }: Pick<Ridges, "bases" | "curves">,
-): RidgesLayout {
-  const count = Math.max(1, curves.length);
-  const row = (height - HEAD - FOOT) / count;
+  size: { width: number; height: number },
+  count: number,
+  bases: number,
+) {
+  const row = (size.height - HEAD - FOOT) / Math.max(1, count);
   // whole pixels a tap
   const side = Math.min(27, 3 * Math.floor((row - 4) / 3));
   const column = Math.max(57, side + 36);
-  const left = bases.length * column + 2;
-  return { side, column, left, right: width - 38, top: HEAD, row, count };
+  return { side, column, left: bases * column + 2, right: size.width - 38, top: HEAD, row, count };
 }
+
+export type RidgesLayout = ReturnType<typeof layoutRidges>;
 
 /** The component at a point, and where along it. */
 export function ridgeAt({ left, right, top, row, count }: RidgesLayout, x: number, y: number) {
@@ -64,100 +54,91 @@ export function drawRidges(
   data: Ridges,
   colors: Colors,
 ): void {
-  const layout = layoutRidges(size, data);
-  const { side, column, left, right, top, row } = layout;
   const { bases, curves, hover, span, parts } = data;
-  const muted = { color: colors.muted, size: 10.5, baseline: "middle" } as const;
+  const layout = layoutRidges(size, curves.length, bases.length);
+  const { side, column, left, right, top, row } = layout;
+  const bottom = size.height - FOOT;
+  const say = (text: string, x: number, y: number, align: CanvasTextAlign = "left") =>
+    write(context, text, x, y, { color: colors.muted, size: 10.5, baseline: "middle", align });
   legend(context, data, size.width, colors);
-  bases.forEach(({ name }, index) => {
-    write(context, name, index * column, HEAD - 9, muted);
-  });
-  write(context, "of drift", size.width, HEAD - 9, { ...muted, align: "right" });
-  const bottom = top + row * curves.length;
+  say("of drift", size.width, HEAD - 9, "right");
   if (hover) {
     context.fillStyle = colors.soft;
     context.fillRect(0, top + hover.component * row, size.width, row);
     context.fillStyle = colors.edge;
     context.fillRect(Math.round(left + hover.at * (right - left)), top, 1, bottom - top);
   }
-  curves.forEach((three, index) => {
-    const base = top + (index + 1) * row;
-    bases.forEach((basis, place) => {
-      const y = base - row / 2;
-      const x = place * column + 0.5;
-      image(context, basis.images, index, data, x, Math.round(y - side / 2) + 0.5, side, colors);
-      const share = `${Math.round(100 * (basis.shares[index] as number))} %`;
-      write(context, share, x + side + 4, y + 0.5, muted);
+  bases.forEach(({ name, images, shares }, place) => {
+    const x = place * column;
+    say(name, x, HEAD - 9);
+    shares.forEach((share, index) => {
+      const y = top + (index + 0.5) * row;
+      const taps = images.subarray(index * shares.length, (index + 1) * shares.length);
+      const most = taps.reduce((known, value) => Math.max(known, Math.abs(value)), 0);
+      const tall = Math.sqrt(taps.length);
+      // a kernel that is no square is drawn as a line of taps
+      const sides = tall % 1 ? ([1, taps.length] as const) : ([tall, tall] as const);
+      context.imageSmoothingEnabled = false;
+      const image = canvasOf(heatOf(taps, sides, most, data.dark, false));
+      context.drawImage(image, x, Math.round(y - side / 2), side, side);
+      say(percents(share), x + side + 4, y);
     });
+  });
+  curves.forEach((three, index) => {
+    const base = top + (index + 1) * row - 1;
     context.fillStyle = colors.line;
-    context.fillRect(left, Math.round(base) - 1, right - left, 1);
-    ridge(context, three, layout, base - 1, colors);
-    const part = parts[index] ?? null;
-    const text = part === null ? "–" : `${Math.round(100 * part)} %`;
-    write(context, text, size.width, base - row / 2 + 0.5, { ...muted, align: "right" });
+    context.fillRect(left, Math.round(base), right - left, 1);
+    ridge(context, three, layout, base, colors);
+    say(percents(parts[index] as number), size.width, base - row / 2 + 1, "right");
   });
   const [low, high] = span;
-  const zero = left + ((0 - low) / (high - low)) * (right - left);
-  const y = bottom + 11;
-  write(context, low.toFixed(1).replace("-", "−"), left, y, muted);
-  if (zero > left + 30 && zero < right - 30) {
-    write(context, "0", zero, y, { ...muted, align: "center" });
-  }
-  write(context, high.toFixed(1), right, y, { ...muted, align: "right" });
+  const figure = (value: number) => value.toFixed(1).replace("-", "−");
+  say(figure(low), left, bottom + 11);
+  say("0", left + (low / (low - high)) * (right - left), bottom + 11, "center");
+  say(figure(high), right, bottom + 11, "right");
 }
+
+const percents = (share: number): string =>
+  Number.isFinite(share) ? `${Math.round(100 * share)} %` : "–";
 
 /** The title, and each kind of line with its name: filled, dashed, drawn through. */
 function legend(
   context: CanvasRenderingContext2D,
-  { curves }: Ridges,
+  { names }: Ridges,
   width: number,
   colors: Colors,
 ): void {
-  const shown = [...(curves[0] ?? [])].flatMap(({ name, values }, index) =>
-    values && name ? [{ name, index, wide: widthOf(context, name) }] : [],
-  );
-  const title = "Coefficients";
-  const all = shown.reduce((sum, { wide }) => sum + wide + 33, 0);
-  const room = width - widthOf(context, title, 12.5, 600) - 16 >= all - 14;
-  if (room) {
-    write(context, title, 0, 8, {
-      color: colors.fg,
-      size: 12.5,
-      weight: 600,
-      baseline: "middle",
-    });
-  }
-  let x = room ? width - all + 14 : 0;
-  for (const { name, index, wide } of shown) {
-    if (index === 0) {
+  let x = width;
+  [...names.entries()].reverse().forEach(([index, name]) => {
+    if (!name) return;
+    write(context, name, x, 8.5, { color: colors.fg, align: "right", baseline: "middle" });
+    x -= widthOf(context, name) + 19;
+    if (index) {
+      stroke(context, index, colors, [
+        [x, 8],
+        [x + 14, 8],
+      ]);
+    } else {
       context.fillStyle = colors.edge;
       context.fillRect(x, 4, 14, 8);
-    } else stroke(context, index, colors, () => line(context, [x, 8], [x + 14, 8]));
-    write(context, name, x + 19, 8.5, { color: colors.fg, baseline: "middle" });
-    x += wide + 33;
-  }
-}
-
-function line(
-  context: CanvasRenderingContext2D,
-  from: readonly [number, number],
-  to: readonly [number, number],
-): void {
-  context.moveTo(...from);
-  context.lineTo(...to);
+    }
+    x -= 14;
+  });
+  const style = { color: colors.fg, size: 12.5, weight: 600, baseline: "middle" } as const;
+  if (x > 90) write(context, "Coefficients", 0, 8, style);
 }
 
 function stroke(
   context: CanvasRenderingContext2D,
   index: number,
   colors: Colors,
-  path: () => void,
+  points: readonly (readonly [number, number])[],
 ): void {
   context.beginPath();
-  path();
+  for (const [x, y] of points) context.lineTo(x, y);
   context.lineWidth = 1.5;
   context.lineJoin = "round";
-  context.strokeStyle = index === 1 ? colors.entropy : index === 2 ? colors.sparse : colors.edge;
+  context.strokeStyle = [colors.edge, colors.entropy, colors.sparse][index] as string;
   context.setLineDash(index === 1 ? [4, 2.5] : []);
   context.stroke();
   context.setLineDash([]);
@@ -165,60 +146,24 @@ function stroke(
 
 function ridge(
   context: CanvasRenderingContext2D,
-  three: Ridges["curves"][number],
+  three: readonly Float32Array[],
   { left, right, row }: RidgesLayout,
   base: number,
   colors: Colors,
 ): void {
-  let most = 0;
-  for (const { values } of three) most = Math.max(most, ...(values ?? []));
-  if (most === 0) return;
+  const finite = three.flatMap((values) => [...values]).filter(Number.isFinite);
   // the highest overlaps the row above a little
-  const tall = row * 1.12;
-  three.forEach(({ values }, index) => {
-    if (!values) return;
-    const path = () => {
-      values.forEach((value, step) => {
-        const x = left + (step / (values.length - 1)) * (right - left);
-        context.lineTo(x, base - (value / most) * tall);
-      });
-    };
-    if (index === 0) {
-      context.beginPath();
-      context.moveTo(left, base);
-      path();
-      context.lineTo(right, base);
-      context.fillStyle = colors.edge;
-      context.globalAlpha = 0.5;
-      context.fill();
-      context.globalAlpha = 1;
-    }
-    stroke(context, index, colors, path);
+  const scale = (row * 1.12) / Math.max(1e-9, ...finite);
+  three.forEach((values, index) => {
+    if (!Number.isFinite(values[0])) return;
+    const points = Array.from(values, (value, step) => {
+      return [left + (step / (values.length - 1)) * (right - left), base - value * scale] as const;
+    });
+    stroke(context, index, colors, points);
+    if (index) return;
+    context.globalAlpha = 0.5;
+    context.fillStyle = colors.edge;
+    context.fill();
+    context.globalAlpha = 1;
   });
-}
-
-function image(
-  context: CanvasRenderingContext2D,
-  images: Float32Array,
-  index: number,
-  { kernel: [height, width], dark }: Ridges,
-  x: number,
-  y: number,
-  longest: number,
-  colors: Colors,
-): void {
-  const taps = images.subarray(index * height * width, (index + 1) * height * width);
-  const range = taps.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  const side = longest / Math.max(height, width);
-  const table = diverging(dark);
-  const edge = (place: number) => Math.round(place * side);
-  taps.forEach((value, tap) => {
-    const [row, column] = [Math.floor(tap / width), tap % width];
-    context.fillStyle = css(table[stepOf(value, range) + STEPS] as number);
-    const [a, b] = [edge(column), edge(row)];
-    context.fillRect(x + a, y + b, edge(column + 1) - a, edge(row + 1) - b);
-  });
-  context.strokeStyle = colors.line;
-  context.lineWidth = 1;
-  context.strokeRect(x - 0.5, y - 0.5, edge(width) + 1, edge(height) + 1);
 }

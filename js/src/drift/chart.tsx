@@ -3,48 +3,24 @@ import { useMemo } from "preact/hooks";
 import { Canvas, type Size } from "../canvas";
 import { barAt } from "../draw/bars";
 import type { Colors } from "../draw/colors";
-import { drawTracks, layoutTracks, type Slot, type Tracks } from "../draw/tracks";
+import { drawTracks, layoutTracks, type Tracks } from "../draw/tracks";
 import type { Drift } from "../drifting";
 import { moveIn } from "../list";
 import { stages } from "../stages";
 import type { Store } from "../state";
-import { groupInWords, layerInWords, otherInWords } from "./words";
 
 const TIP = 244;
 
 /** What the chart draws, from the store; `hovered` is the view's own. */
 export function tracksOf(store: Store, found: Drift, hovered: number): Tracks {
-  const { bands } = found.arrays;
-  const total = found.layers.length;
-  const band = (figure: number, index: number) =>
-    Array.from(bands.subarray(3 * (figure * total + index)).subarray(0, 3), (value) =>
-      Number.isFinite(value) ? value : null,
-    );
-  const slots = found.layers.map(
-    (row, index): Slot => ({
-      ...row,
-      high: row.floor_high,
-      sparsityBand: band(0, index),
-      entropyBand: band(1, index),
-    }),
-  );
-  const other = otherInWords(found);
   return {
-    slots,
+    slots: found.layers,
+    bands: found.arrays.bands,
     stages: stages(found.layers.map(({ key }) => key)),
     selected: store.drifting.place.value,
     hovered,
-    titles: [
-      [
-        `Drift from ${groupInWords(found.group)} of the ${other}, log scale`,
-        `Drift from the ${other}, log scale`,
-        "Drift, log scale",
-        "Drift",
-      ],
-      ["Entropy, of what random filters have", "Entropy, of random", "Entropy"],
-      ["Sparsity, share of filters near zero", "Sparsity"],
-    ],
-    keys: ["what noise makes", `90 % of the ${other}`],
+    titles: found.titles,
+    signs: found.signs,
   };
 }
 
@@ -84,7 +60,8 @@ export function Chart({ store, found }: { store: Store; found: Drift }) {
     else return;
     event.preventDefault();
   };
-  const [name, ...lines] = layerInWords(found.layers[hovered.value]);
+  const pointed = found.layers[hovered.value];
+  const chosen = found.layers[place.value];
   const middle = layout.left + (hovered.value + 0.5) * layout.step;
   const aside = layout.step / 2 + 8;
   const beside = middle > box.value.width / 2 ? middle - aside - TIP : middle + aside;
@@ -99,7 +76,7 @@ export function Chart({ store, found }: { store: Store; found: Drift }) {
         aria-valuemin={1}
         aria-valuemax={total}
         aria-valuenow={place.value + 1}
-        aria-valuetext={layerInWords(found.layers[place.value]).join(", ") || "none chosen"}
+        aria-valuetext={chosen ? [chosen.key, ...chosen.said].join(", ") : "none chosen"}
         onKeyDown={keys}
         onClick={(event) => select(under(event))}
         onDblClick={(event) => select(under(event), true)}
@@ -107,10 +84,10 @@ export function Chart({ store, found }: { store: Store; found: Drift }) {
         onPointerLeave={() => (hovered.value = -1)}
       >
         <Canvas store={store} paint={paint} aria-hidden="true" />
-        {name !== undefined && (
+        {pointed && (
           <div class="cl-tip" style={{ top: "30px", left, width: `${TIP}px` }}>
-            <bdi>{name}</bdi>
-            {lines.map((line) => (
+            <bdi>{pointed.key}</bdi>
+            {pointed.said.map((line) => (
               <span key={line}>{line}</span>
             ))}
           </div>

@@ -2,65 +2,37 @@ import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { Canvas, type Size } from "../canvas";
 import type { Colors } from "../draw/colors";
-import { drawRidges, layoutRidges, type Ridges, ridgeAt } from "../draw/ridges";
+import { drawRidges, type Hover, layoutRidges, type Ridges, ridgeAt } from "../draw/ridges";
 import type { Drift } from "../drifting";
 import { figure, percent } from "../format";
 import type { Store } from "../state";
-import { smoothed } from "./density";
-import { otherInWords } from "./words";
-
-type Hover = Ridges["hover"];
-
-/** The curves of a row of layers: computed when they are first drawn, once. */
-const known = new WeakMap<Uint32Array, Map<string, Float64Array | null>>();
-
-function curve(counts: Uint32Array, found: Drift, row: number, component: number, of: number) {
-  const bins = counts.length / of / componentsOf(found);
-  const start = (row * componentsOf(found) + component) * bins;
-  const name = `${row} ${component}`;
-  const curves = known.get(counts) ?? new Map<string, Float64Array | null>();
-  known.set(counts, curves);
-  if (!curves.has(name)) {
-    curves.set(name, smoothed(counts.subarray(start, start + bins), found.span));
-  }
-  return curves.get(name) ?? null;
-}
-
-const componentsOf = ({ arrays, layers }: Drift): number =>
-  arrays.parts.length / (layers.length + 1);
 
 /** What the ridges draw, from the store; `hover` is the card's own. */
-export function ridgesOf(store: Store, found: Drift, hover: Hover): Ridges {
-  const { counts, others, parts, components, explained } = found.arrays;
-  const place = store.drifting.place.value;
+export function ridgesOf(store: Store, found: Drift, hover: Hover | null): Ridges {
+  const { curves, others, parts, components, explained } = found.arrays;
   const total = found.layers.length;
-  const many = componentsOf(found);
+  const many = parts.length / (total + 1);
+  const place = store.drifting.place.value;
   const row = found.layers[place];
   const shown = row ?? found.whole;
-  const other = otherInWords(found);
-  const bases = Array.from({ length: explained.length / many }, (_, index) => ({
-    name: index === 0 ? other : "model",
-    images: components.subarray(index * many * many, (index + 1) * many * many),
-    shares: explained.subarray(index * many, (index + 1) * many),
-  }));
-  const sides = Math.round(Math.sqrt(many));
-  const group = found.shown.indexOf(shown.group);
-  const own = parts.subarray((row ? place : total) * many).subarray(0, many);
+  const part = (values: Float32Array, index: number, size: number) =>
+    values.subarray(index * size, (index + 1) * size);
+  const points = curves.length / parts.length;
+  const curve = (values: Float32Array, of: number, component: number) =>
+    part(values, of * many + component, points);
   return {
+    names: [shown.legend, "model", row ? "layer" : ""],
     curves: Array.from({ length: many }, (_, index) => [
-      {
-        name: shown.group === "all" ? other : shown.group,
-        values: curve(others, found, group, index, found.shown.length),
-      },
-      { name: "model", values: curve(counts, found, total, index, total + 1) },
-      {
-        name: row ? "layer" : "",
-        values: row ? curve(counts, found, place, index, total + 1) : null,
-      },
+      curve(others, shown.beside, index),
+      curve(curves, total, index),
+      ...(row ? [curve(curves, place, index)] : []),
     ]),
-    bases,
-    kernel: sides * sides === many ? [sides, sides] : [1, many],
-    parts: Array.from(own, (part) => (shown.drift ? part / shown.drift : null)),
+    bases: [found.other, "model"].slice(0, explained.length / many).map((name, index) => ({
+      name,
+      images: part(components, index, many * many),
+      shares: part(explained, index, many),
+    })),
+    parts: Array.from(part(parts, row ? place : total, many), (one) => one / (shown.drift ?? 0)),
     span: found.span,
     dark: store.theme.value === "dark",
     hover,
@@ -69,7 +41,7 @@ export function ridgesOf(store: Store, found: Drift, hover: Hover): Ridges {
 
 /** Ridges with their eigenimages; pointed at, or stepped through by keys, they tell their values. */
 export function Coefficients({ store, found }: { store: Store; found: Drift }) {
-  const hover = useSignal<Hover>(null);
+  const hover = useSignal<Hover | null>(null);
   const box = useSignal<Size>({ width: 0, height: 0 });
   const paint = useMemo(
     () => (context: CanvasRenderingContext2D, size: Size, colors: Colors) => {
@@ -80,27 +52,20 @@ export function Coefficients({ store, found }: { store: Store; found: Drift }) {
     },
     [store, hover, box],
   );
-  const data = ridgesOf(store, found, null);
-  const layout = layoutRidges(box.value, data);
-  const last = data.curves.length - 1;
+  const data = ridgesOf(store, found, hover.value);
+  const total = data.curves.length;
+  const layout = layoutRidges(box.value, total, data.bases.length);
   const at = hover.value;
   const keys = (event: KeyboardEvent) => {
-    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    const along = { ArrowRight: 0.02, ArrowLeft: -0.02 }[event.key];
-    if (event.key === "Escape" && at) hover.value = null;
-    else if (by === undefined && along === undefined) return;
-    else {
-      const from = at ?? { component: by === 1 ? -1 : by === -1 ? last + 1 : 0, at: 0.5 };
-      hover.value = {
-        component: Math.min(last, Math.max(0, from.component + (by ?? 0))),
-        at: Math.min(1, Math.max(0, from.at + (along ?? 0))),
-      };
-    }
+    const by = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+    if (by === undefined) return;
+    const from = at?.component ?? (by > 0 ? -1 : total);
+    hover.value = { component: Math.min(total - 1, Math.max(0, from + by)), at: 0.5 };
     event.preventDefault();
   };
-  const words = at ? componentInWords(data, at) : [];
-  const below = at !== null && at.component < data.curves.length / 2;
+  const words = inWords(data);
   const y = layout.top + (at?.component ?? 0) * layout.row;
+  const below = y < box.value.height / 2;
   return (
     <div
       class="cl-ridges"
@@ -108,7 +73,7 @@ export function Coefficients({ store, found }: { store: Store; found: Drift }) {
       tabIndex={0}
       aria-label="Patterns, and how coefficients spread along them"
       aria-valuemin={1}
-      aria-valuemax={last + 1}
+      aria-valuemax={total}
       aria-valuenow={(at?.component ?? 0) + 1}
       aria-valuetext={words.join(", ") || "none chosen"}
       onKeyDown={keys}
@@ -121,30 +86,27 @@ export function Coefficients({ store, found }: { store: Store; found: Drift }) {
         <div
           class="cl-tip"
           style={
-            below
-              ? { top: `${y + layout.row + 6}px`, right: 0 }
-              : { bottom: `${box.value.height - y + 6}px`, right: 0 }
+            below ? { top: `${y + layout.row + 6}px` } : { bottom: `${box.value.height - y + 6}px` }
           }
         >
-          {words.map((line, index) => (index ? <span key={line}>{line}</span> : <b>{line}</b>))}
+          {words.map((line) => (
+            <span key={line}>{line}</span>
+          ))}
         </div>
       )}
     </div>
   );
 }
 
-function componentInWords({ bases, curves, parts, span }: Ridges, hover: NonNullable<Hover>) {
+function inWords({ names, bases, curves, parts, span: [low, high], hover }: Ridges): string[] {
+  if (!hover) return [];
   const { component, at } = hover;
-  const [low, high] = span;
-  const shares = bases.map(({ name, shares }) => `${name} ${percent(shares[component])}`);
-  const values = (curves[component] ?? []).flatMap(({ name, values }) => {
-    const value = values?.[Math.round(at * (values.length - 1))];
-    return value === undefined ? [] : [`${name} ${figure(value)}`];
-  });
+  const values = curves[component] ?? [];
+  const near = (curve: Float32Array) => curve[Math.round(at * (curve.length - 1))];
   return [
     `Pattern ${component + 1}: ${percent(parts[component])} of the drift`,
-    `of the variance: ${shares.join(", ")}`,
+    `variance: ${bases.map(({ name, shares }) => `${name} ${percent(shares[component])}`).join(", ")}`,
     `density at ${figure(low + at * (high - low), 2)}:`,
-    values.join(", "),
+    values.map((curve, index) => `${names[index]} ${figure(near(curve))}`).join(", "),
   ];
 }

@@ -12,7 +12,7 @@ const WIDTH = 480;
 const RIDGES = 320;
 const HEIGHT = 400;
 const GAP = 32;
-const FOOT = 40;
+const FOOT = 56;
 
 export function driftPicture(store: Store, found: Drift): Picture {
   const width = WIDTH + GAP + RIDGES;
@@ -24,9 +24,9 @@ export function driftPicture(store: Store, found: Drift): Picture {
       if (!colors) return;
       const layout = layoutTracks(WIDTH, HEIGHT, found.layers.length);
       drawTracks(context, layout, tracksOf(store, found, -1), colors);
-      const said = found.layers[store.drifting.place.value]?.text;
-      const lines = wrap(context, `${said ? `Your ${said}. ` : ""}Against ${found.title}.`, width);
-      lines.slice(0, 2).forEach((line, index) => {
+      const said = found.layers[store.drifting.place.value]?.sentences.join(" ") ?? "";
+      const lines = wrap(context, `${said} ${found.about}`, width);
+      lines.slice(0, 3).forEach((line, index) => {
         write(context, line, 0, HEIGHT + 18 + 15 * index, { color: colors.muted });
       });
       context.translate(WIDTH + GAP, 0);

@@ -1,10 +1,9 @@
 import { useLayoutEffect } from "preact/hooks";
 import { Cards } from "../cards";
-import { AboutCard, CoefficientsCard, LayerCard } from "../drift/cards";
+import { AboutCard, LayerCard, Reasons } from "../drift/cards";
 import { Chart } from "../drift/chart";
+import { Coefficients } from "../drift/coefficients";
 import { driftPicture } from "../drift/picture";
-import { groupInWords } from "../drift/words";
-import { count } from "../format";
 import { ProblemNotice } from "../notices";
 import type { ViewProps } from "../state";
 import type { DriftAgainst } from "../wire/drift";
@@ -16,18 +15,11 @@ export function DriftView({ store }: ViewProps) {
   const found = asking.value.value;
   const problem = asking.problem.value;
   useLayoutEffect(() => {
-    store.picture.value = found ? () => driftPicture(store, found) : null;
+    store.picture.value = found?.whole ? () => driftPicture(store, found) : null;
     return () => {
       store.picture.value = null;
     };
   }, [store, found]);
-  // a database may be of other kernels: the kernel of Python says
-  const none =
-    drifting.params.value.against !== "database" &&
-    store.layers.value.every(
-      ({ shape, transposed }) => transposed || `${shape.slice(2)}` !== "3,3",
-    );
-  if (none) return <Nothing store={store} />;
   return (
     <div class="cl-filters cl-similarity cl-drift">
       <Controls store={store} />
@@ -38,26 +30,27 @@ export function DriftView({ store }: ViewProps) {
           retry={store.live.value ? () => drifting.run() : undefined}
         />
       )}
-      {found ? (
+      {found && !found.whole ? (
+        <div class="cl-empty">
+          <p>{found.about}</p>
+          <Reasons layers={found.missing} />
+        </div>
+      ) : found ? (
         <div class={`cl-filters-body${drifting.current.value ? "" : " cl-past"}`}>
           <div class="cl-stage" style={{ "--cl-tall": "340px" }}>
             <Chart store={store} found={found} />
           </div>
           <Cards>
             <LayerCard store={store} found={found} />
-            <CoefficientsCard store={store} found={found} />
+            <section class="cl-card" aria-label="Coefficients">
+              <Coefficients store={store} found={found} />
+            </section>
             <AboutCard store={store} found={found} />
           </Cards>
         </div>
-      ) : problem ? (
-        <Kernels store={store} />
-      ) : asking.running.value ? (
+      ) : problem ? null : asking.running.value ? (
         <div class="cl-filters-body" aria-busy="true">
           <div class="cl-stage cl-skeleton" />
-          <Cards>
-            <div class="cl-skeleton" />
-            <div class="cl-skeleton" />
-          </Cards>
         </div>
       ) : (
         <Offer store={store} />
@@ -72,9 +65,10 @@ function Controls({ store }: ViewProps) {
   const { asking } = drifting;
   const sources = store.kernel._structure.value.drift;
   const found = asking.value.value;
-  const { against, group } = drifting.params.value;
-  const known = found?.against === against ? found.groups : ["all", "depth"];
-  const groups = known.includes(group) ? known : [...known, group];
+  const groups = found?.groups ?? [
+    ["all", "all layers"],
+    ["depth", "layers at the same depth"],
+  ];
   const fixed = store.lost.value !== "";
   const again = !asking.running.value && found && !drifting.current.value && store.live.value;
   return (
@@ -83,14 +77,11 @@ function Controls({ store }: ViewProps) {
         against
         <select
           class="cl-measures"
-          value={against}
+          value={traits.drift_against.value}
           disabled={fixed}
           onChange={(event) => {
             const chosen = event.currentTarget.value as DriftAgainst;
-            store.change({
-              drift_against: chosen,
-              drift_group: group === "depth" ? group : "all",
-            });
+            store.change({ drift_against: chosen, drift_group: "all" });
           }}
         >
           {sources.map(({ name, title }) => (
@@ -106,19 +97,15 @@ function Controls({ store }: ViewProps) {
         disabled={fixed}
         onChange={(event) => store.set("drift_group", event.currentTarget.value)}
       >
-        {groups.map((name) => (
+        {groups.map(([name, title]) => (
           <option key={name} value={name}>
-            {groupInWords(name)}
+            {title}
           </option>
         ))}
       </select>
-      {found && (
-        <span class="cl-hint cl-made" title={found.title}>
-          {found.against === "shipped"
-            ? `made by the project from ${count(found.models)} small nets of its own`
-            : `${count(found.filters)} filters`}
-        </span>
-      )}
+      <span class="cl-hint cl-made" title={found?.about}>
+        {found?.made}
+      </span>
       <span class="cl-space" />
       {again && (
         <button type="button" class="cl-button cl-primary" onClick={() => drifting.run()}>
@@ -140,8 +127,8 @@ function Offer({ store }: ViewProps) {
           <h4>{drifting.asking.stopped.value ? "Stopped" : source?.title}</h4>
           <p>
             {source?.asks
-              ? "It is large, and is read once, from beginning to end: that can take minutes, and can be stopped."
-              : "Every layer’s filters are compared with its own; no inputs are needed."}
+              ? "It is large, and is read once: that can take minutes, and can be stopped."
+              : "The filters of every layer; no inputs are needed."}
           </p>
           <button
             type="button"
@@ -155,28 +142,5 @@ function Offer({ store }: ViewProps) {
         </section>
       </div>
     </div>
-  );
-}
-
-/** What the layers are, where none of them can be compared. */
-function Nothing({ store }: ViewProps) {
-  return (
-    <div class="cl-empty">
-      <p>No layer here has filters of 3 × 3</p>
-      <p>Drift says how far the 3 × 3 filters of convolutions are from those of other networks.</p>
-      <Kernels store={store} />
-    </div>
-  );
-}
-
-function Kernels({ store }: ViewProps) {
-  return (
-    <ul class="cl-missing">
-      {store.layers.value.map(({ key, kind, shape, reason }) => (
-        <li key={key}>
-          <bdi>{key}</bdi> {reason ?? `${kind} ${shape.slice(2).join(" × ")}`}
-        </li>
-      ))}
-    </ul>
   );
 }

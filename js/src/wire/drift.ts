@@ -20,29 +20,22 @@ export interface DriftSource {
   asks: boolean;
 }
 
-/** One layer; the last row is all of them together. */
+/** One layer; the last row is all of them together. null where there is no value. */
 export interface Drifted {
   key: string;
-  /** From 0 to 1; null of all layers. */
-  depth_norm: number | null;
-  n: number;
-  left_out: number;
-  /** null of no filters, here or in the group. */
   drift: number | null;
   /** What noise makes: on average, and once in a hundred times. */
   floor: number | null;
   floor_high: number | null;
-  /** How often noise alone makes as much. */
-  p: number | null;
   noise: boolean;
   sparsity: number | null;
   entropy: number | null;
-  /** Share of the layers at this depth with less. */
-  sparsity_rank: number | null;
-  entropy_rank: number | null;
-  /** What it is compared with. */
-  group: string;
-  text: string;
+  /** The place in `others` of what it is compared with, and what that is called. */
+  beside: number;
+  legend: string;
+  /** Its figures, line by line; and where it stands. */
+  said: string[];
+  sentences: [stands: string, drift: string];
 }
 
 export interface DriftHeaders {
@@ -50,29 +43,31 @@ export interface DriftHeaders {
     revision: number;
     done: number;
     total: number | null;
-    /** Of what it is compared with. */
-    title: string;
-    models: number;
-    filters: number;
-    /** Those that can be asked for, and those that `others` has. */
-    groups: string[];
-    shown: string[];
+    /** What it is compared with, in a word, and who made that. */
+    other: string;
+    made: string;
+    /** Those that can be asked for, and what they are. */
+    groups: [name: string, title: string][];
+    /** Of drift, entropy and sparsity, each in several lengths, the longest first. */
+    titles: string[][];
+    /** What the hatching and the band are. */
+    signs: [noise: string, band: string];
     rows: Drifted[];
-    /** Layers at the depth of each layer. */
-    beside: number[];
-    /** Where the histograms begin and end. */
+    /** Where the curves begin and end. */
     span: [low: number, high: number];
+    about: string;
+    /** How it is computed: the formula first. */
+    how: string[];
     /** Layers that are not compared, and why. */
     missing: [key: string, why: string][];
-    notes: string[];
   };
 }
 
-/** Of histograms (rows, components, bins). */
 export interface DriftReplies {
   drift: {
-    counts: Uint32Array;
-    others: Uint32Array;
+    /** Densities (rows, components, points), NaN of no filters; `others` of what `beside` says. */
+    curves: Float32Array;
+    others: Float32Array;
     /** (rows, components): what each adds to the drift. */
     parts: Float32Array;
     /** (2, layers, 3): sparsity and entropy at the depth of each layer; low, median, high. */
