@@ -12,6 +12,7 @@ __all__ = ["Analysis", "Progress", "Result"]
 if TYPE_CHECKING:
     import pandas as pd
 
+    from convlens.compression import CompressionReport
     from convlens.features import Features
     from convlens.filterdb import ModelDrift
     from convlens.filters import Filters
@@ -19,7 +20,16 @@ if TYPE_CHECKING:
     from convlens.saliency import Saliency
     from convlens.similarity import Similarity
 
-    Result = Quality | Filters | Saliency | Features | Similarity | ModelDrift | pd.DataFrame
+    Result = (
+        Quality
+        | Filters
+        | Saliency
+        | Features
+        | Similarity
+        | ModelDrift
+        | CompressionReport
+        | pd.DataFrame
+    )
 else:
     Result = Any
 

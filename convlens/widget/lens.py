@@ -104,8 +104,10 @@ fit : optional
         whose maps are shown, `method` the one looked at, `method_settings` maps methods to their
         parameters, and `baseline` is as in ``attribute``. `feature_steps`, `feature_seed` and
         `feature_size` are those of ``visualize_features``. `drift_against` is "shipped", "database"
-        or "reference", `drift_group` as in ``filterdb.drift``. `step` is the step or label of a snapshot, whose figures the Quality view shows, or None for the weights
-        as they are now.
+        or "reference", `drift_group` as in ``filterdb.drift``. `compression_by` ranks layers as in
+        ``CompressionReport.ranking``, `compression_after` is "model", "reference" or "auto", the
+        smaller. `step` is the step or label of a snapshot, whose figures the Quality view shows, or
+        None for the weights as they are now.
     blocking : bool, optional
         Measure inside the click's handler instead of on a worker thread; the default is True on
         Colab, which does not show what a thread sends, and False elsewhere.
@@ -225,14 +227,14 @@ fit : optional
 
         Returns
         -------
-        Quality, Filters, Saliency, Features, Similarity, ModelDrift or DataFrame
+        Quality, Filters, Saliency, Features, Similarity, ModelDrift, CompressionReport or DataFrame
             ``measure_quality(model, eps=lens.eps)`` in the Quality view, or
             ``lens.history.at(lens.step)`` where a step is chosen;
             ``read_filters(model, lens.layer)`` in the Filters view, of the weights as they are
             now; in the Saliency view the map that is looked at; in the Features view what was
             synthesised for the chosen channel, or for all where none is; in the Similarity view
             what has been computed, or ``compare(model, inputs, ...)`` where nothing was; in the
-            Drift view ``filterdb.drift(model, ...)``.
+            Drift view ``filterdb.drift(model, ...)``; in the Compression view the report.
         """
         model = self._open()
         with model_lock(model):
