@@ -118,7 +118,7 @@ def _find_filters(path: Path, file: Any) -> tuple[str, tuple[int, ...], str]:
             "or (n, taps) of square filters, (n, 9) for 3 x 3."
         )
     dtype = str(node.dtype)
-    if node.dtype.kind != "f":
+    if node.dtype.kind != "f" or node.dtype.itemsize > 8:
         raise FilterDBError(
             f"/{found[0]} of {str(path)!r} holds {dtype}; filters are float32 or float64."
         )

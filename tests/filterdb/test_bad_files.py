@@ -81,11 +81,18 @@ def test_filters_that_no_layer_claims_are_told(tmp_path: Path) -> None:
 
 def test_what_are_no_filters(tmp_path: Path) -> None:
     refused(files.write(tmp_path / "a.h5", np.zeros((824, 9), np.int8)), "holds int8")
+    refused(
+        files.write(tmp_path / "d.h5", np.zeros((824, 9), np.longdouble)), "holds float|holds >f"
+    )
     refused(files.write(tmp_path / "b.h5", np.zeros((824, 10), np.float32)), "shape")
     refused(files.write(tmp_path / "c.h5", np.zeros(824, np.float32)), "shape")
 
 
-def test_nan_filters_are_counted_and_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("enough", [0, 1 << 30])
+def test_nan_filters_are_counted_and_left_out(
+    tmp_path: Path, enough: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convlens.filterdb.scan.ENOUGH", enough)  # from which loops are compiled
     data = files.filters()
     data[10, 1, 1] = np.nan
     data[50, 0, 0] = np.inf

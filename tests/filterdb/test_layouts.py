@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from convlens import filterdb
-from tests.filterdb import files
+from tests.filterdb import direct, files
 
 pytest.importorskip("tables")
 
@@ -108,3 +108,12 @@ def test_pandas_reads_what_export_writes(tmp_path: Path) -> None:
         node: Any = file["filters"]
         assert node.shape == (db.n, 3, 3)
         assert node.dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", "<f8", "<f2"])
+def test_numbers_of_another_machine(tmp_path: Path, dtype: str) -> None:
+    data = files.filters().astype(dtype)
+    db = filterdb.open(files.write(tmp_path / "a.h5", data))
+    expected = direct.pca(data.astype(np.float64))
+    assert np.abs(db.pca().components - direct.signed(expected.components_)).max() < 1e-8
+    assert (db.read(1) == data[48:304]).all()
