@@ -21,7 +21,7 @@ export function besideInWords(
   store: Store,
   layer: string,
   of: (row: Row) => number | null,
-  kind: "share" | "figure",
+  kind: "share" | "figure" = "figure",
   digits = 3,
 ): string {
   const { pairing } = store;

@@ -229,7 +229,7 @@ function Option({ store, item, open }: OptionProps) {
       {alone ? (
         <span class="cl-only">
           <Name text={label} marks={marks} />
-          <em title={`No counterpart in ${store.pairing.title.value}`}>only here</em>
+          <em title={`No counterpart in ${store.pairing.title.value}`}>alone</em>
         </span>
       ) : (
         <Name text={label} marks={marks} />

@@ -1,4 +1,5 @@
 import { useSignal } from "@preact/signals";
+import { besideInWords } from "./change";
 import { copyText } from "./clipboard";
 import { fillTemplate, literal } from "./code";
 import { driftInPython } from "./drifting";
@@ -106,18 +107,14 @@ export function statusFigures(store: Store): string[] {
   if (row.orthogonality !== null) texts.push(`orthogonality ${figure(row.orthogonality, 2)}`);
   const partner = pairing.partner.value;
   if (partner && partner.how !== "name") texts.push(`${pairing.title.value}: ${partner.reference}`);
-  if (partner?.folded) texts.push(`its ${partner.folded}`);
   if (pairing.lacks(layer.key)) texts.push(`no counterpart in ${pairing.title.value}`);
   return [...texts, ...layer.notes];
 }
 
-/** The reference's figure, and what has changed since: " (int8 0.125, +0.023)". */
+/** The reference's figure, and what has changed since: " (int8 0.125: 0.023 more)". */
 function was(store: Store, layer: string, of: (row: Row) => number | null): string {
-  const change = store.pairing.change(layer, of);
-  const row = store.pairing.rows.value.get(layer);
-  if (change === null || !row) return "";
-  const sign = change >= 0 ? "+" : "";
-  return ` (${store.pairing.title.value} ${figure(of(row))}, ${sign}${figure(change)})`;
+  const words = besideInWords(store, layer, of);
+  return words && ` (${words})`;
 }
 
 /** The lines of the view, their values left open; undefined where it has none. */

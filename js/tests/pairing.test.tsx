@@ -170,9 +170,11 @@ describe("the reference's part", () => {
       "entropy 0.90 of random, int8 0.80: 0.10 more",
     ]);
     expect(bars("b")[1]?.getAttribute("title")).toBe("entropy 0.90 of random, int8 0.90: the same");
-    expect(text("[data-key=c]")).toContain("only here");
+    expect(text("[data-key=c]")).toContain("alone");
     expect(text(".cl-elsewhere")).toBe("only in int8: extra");
-    expect(statusFigures(store).join("; ")).toContain("sparsity 0.125 (int8 0.500, −0.375)");
+    expect(statusFigures(store).join("; ")).toContain(
+      "sparsity 0.125 (int8 0.500: 0.375 less); entropy 0.850 (int8 0.800: 0.050 more)",
+    );
     await act(() => store.select("b"));
     expect(statusFigures(store)).toContain("int8: body.1");
     await act(() => store.select("c"));
@@ -253,13 +255,13 @@ describe("filters beside the reference's", () => {
     await act(() => render(<FiltersView store={store} />, el));
     await match([pair("a", { shape: [3, 3, 3, 3] })]);
     await filters("filters", mine);
-    expect(text(".cl-tools")).toContain(
+    expect(text(".cl-filters")).toContain(
       "No difference: 4 × 3 × 3 × 3 here, 3 × 3 × 3 × 3 in int8.",
     );
     expect(el.querySelectorAll(".cl-gallery")).toHaveLength(2);
     expect(model.count("reference_filters")).toBe(1);
     await act(() => store.select("b"));
-    expect(text(".cl-tools")).toContain("No counterpart in int8.");
+    expect(text(".cl-filters")).toContain("No counterpart in int8.");
     expect(radio("difference").disabled).toBe(true);
     expect(el.querySelectorAll(".cl-gallery")).toHaveLength(1);
   });

@@ -66,10 +66,10 @@ interface Props extends ViewProps {
 
 /** What the counterpart of the chosen layer is, and how much of it has changed. */
 export function PairCard({ store, model, difference }: Props) {
-  const { pairing, layer } = store;
-  const partner = pairing.partner.value;
-  const [, title] = titles(store);
   const lines = useComputed(() => {
+    const { pairing, layer } = store;
+    const partner = pairing.partner.value;
+    const title = pairing.title.value;
     const found: string[] = [];
     if (pairing.why.value) return [pairing.why.value];
     if (!partner || !layer.value) return found;

@@ -82,6 +82,12 @@ export function FiltersView({ store }: ViewProps) {
   );
   if (notice && !value) return <div class="cl-filters">{notice}</div>;
   const { sort, scale } = store.traits;
+  const rest = (
+    <>
+      <span class="cl-space" />
+      {!lost && <Progress store={store} model={model} />}
+    </>
+  );
   const paired = partner.value !== undefined && both && store.pairing.why.value === "";
   return (
     <div class="cl-filters">
@@ -105,10 +111,14 @@ export function FiltersView({ store }: ViewProps) {
             choose={(chosen) => store.set("scale", chosen)}
           />
         </span>
-        <PairedChoice store={store} />
-        <span class="cl-space" />
-        {!lost && <Progress store={store} model={model} />}
+        {!other && rest}
       </div>
+      {other && (
+        <div class="cl-tools">
+          <PairedChoice store={store} />
+          {rest}
+        </div>
+      )}
       {lost ? (
         <div class="cl-empty">
           <p>These filters were not saved</p>

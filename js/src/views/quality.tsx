@@ -216,7 +216,7 @@ function layerInWords(store: Store, index: number): string[] {
   return [
     nameOf(layer),
     value === null ? `no entropy: ${why}` : `entropy ${figure(value)}${ofRandom}`,
-    besideInWords(store, layer.key, entropyIn, "figure"),
+    besideInWords(store, layer.key, entropyIn),
     `sparsity ${share} (${sparse} of ${count(row.n)})`,
     besideInWords(store, layer.key, shareIn, "share"),
     store.pairing.lacks(layer.key) ? `no counterpart in ${store.pairing.title.value}` : "",
