@@ -7,6 +7,7 @@ r1 x r2 product of two factors, all pairs again by one matrix product.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -80,16 +81,18 @@ class Sample:
     def centred(self) -> Tensor:
         """Return the features in float64 without their means; float32 where there is no other."""
         x = self.of_features()
-        if not torch.isfinite(x).all():
-            raise UnscoredError("NaN or infinite activations")
         x = x.to(torch.float32 if x.device.type == "mps" else torch.float64)
         mean = x.mean(0)
         x = x - mean
+        size = float(x.ravel().dot(x.ravel()))
+        # the squares of what is finite may not be
+        if not math.isfinite(size) and not torch.isfinite(self.of_features()).all():
+            raise UnscoredError("NaN or infinite activations")
         dtype = self.of_features().dtype
         eps = torch.finfo(dtype).eps if dtype.is_floating_point else 0.0
         # float16 activations are what they are: only the mean's rounding counts as noise
         eps = min(eps, float(torch.finfo(torch.float32).eps))
-        if x.square().sum() <= (16 * eps) ** 2 * self.n * mean.square().sum():
+        if size <= (16 * eps) ** 2 * self.n * float(mean.dot(mean)):
             raise UnscoredError("constant features: every sample gives the same output")
         return x
 
@@ -262,36 +265,38 @@ def combine_bases(
     score : callable
         Takes a stack (b, r1, r2) of products Q1^T Q2, r1 >= r2, and returns (b,) values.
     """
-    left = torch.cat([row.values for row in rows], 1)
-    right = left if columns is rows else torch.cat([column.values for column in columns], 1)
-    product = left.T @ right
-    pieces: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    blocks: dict[tuple[int, int], Tensor] = {}
-    top = 0
-    for i, row in enumerate(rows):
-        r = row.values.shape[1]
-        band = product[top : top + r]
-        top += r
-        begin = 0
-        for j, column in enumerate(columns):
-            c = column.values.shape[1]
-            part = band[:, begin : begin + c]
-            begin += c
-            if columns is rows and j < i:
-                continue
-            blocks[i, j] = part if r >= c else part.T
-            pieces.setdefault((max(r, c), min(r, c)), []).append((i, j))
+    same = columns is rows
+    left = _by_width(rows)
+    right = left if same else _by_width(columns)
     matrix = torch.zeros(len(rows), len(columns), dtype=torch.float64)
-    for places in pieces.values():
-        # a bounded stack: the blocks themselves are views
-        for start in range(0, len(places), 256):
-            part = places[start : start + 256]
-            values = score(torch.stack([blocks[place] for place in part])).double().cpu()
-            i, j = torch.tensor(part).T
-            matrix[i, j] = values
-            if columns is rows:
-                matrix[j, i] = values
+    for r, (at, tall) in left.items():
+        for c, (to, wide) in right.items():
+            if same and c < r:  # mirrored
+                continue
+            order = (0, 2, 1, 3) if r >= c else (0, 2, 3, 1)
+            blocks = (tall.T @ wide).view(len(at), r, len(to), c).permute(order)
+            step = max(1, 256 // len(to))  # a bounded stack: the blocks themselves are views
+            for start in range(0, len(at), step):
+                first = start if same and c == r else 0
+                part = blocks[start : start + step, first:]
+                found = score(part.reshape(-1, max(r, c), min(r, c))).double().cpu()
+                found = found.view(part.shape[:2])
+                i, j = at[start : start + step], to[first:]
+                matrix[i[:, None], j] = found
+                if same:
+                    matrix[j[:, None], i] = found.T
     return matrix
+
+
+def _by_width(layers: Sequence[Factor]) -> dict[int, tuple[Tensor, Tensor]]:
+    """Return by number of columns which layers have so many, and their factors side by side."""
+    places: dict[int, list[int]] = {}
+    for place, layer in enumerate(layers):
+        places.setdefault(layer.values.shape[1], []).append(place)
+    return {
+        width: (torch.tensor(those), torch.cat([layers[place].values for place in those], 1))
+        for width, those in places.items()
+    }
 
 
 def mean_correlation(product: Tensor) -> Tensor:
