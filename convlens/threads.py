@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TypeVar
 
 import torch
@@ -68,23 +70,45 @@ def in_order(calls: Iterable[tuple[Callable[[], T], bool]]) -> Generator[T]:
     >>> list(in_order((lambda n=n: n * n, True) for n in range(4)))
     [0, 1, 4, 9]
     """
-    others = torch.get_num_threads()
-    number = min(others, _MOST)
-    workers = ThreadPoolExecutor(number, "convlens", _compute_alone, (others,))
+    workers, number = _workers(torch.get_num_threads())
+    running: deque[Future[T]] = deque()
     waiting: deque[Callable[[], T]] = deque()
     try:
         for call, elsewhere in calls:
-            waiting.append(workers.submit(call).result if elsewhere else call)
+            if elsewhere:
+                running.append(workers.submit(call))
+            waiting.append(running[-1].result if elsewhere else call)
             if len(waiting) > 2 * number:
                 yield waiting.popleft()()
         while waiting:
             yield waiting.popleft()()
     finally:
-        workers.shutdown(cancel_futures=True)
+        for future in running:
+            future.cancel()
+        wait(running)
+
+
+@lru_cache(maxsize=1)
+def _workers(others: int) -> tuple[ThreadPoolExecutor, int]:
+    """Return threads for a caller that has `others`, and how many they are.
+
+    They stay: to a thread of its own, memory is fresh, and costs as much as what is done with it.
+    """
+    number = min(others, _MOST)
+    workers = ThreadPoolExecutor(number, "convlens", _compute_alone, (others,))
+    # All begin now: what they change for a moment, nobody else's new thread is to begin with.
+    together = threading.Barrier(number)
+    wait([workers.submit(together.wait) for _ in range(number)])
+    return workers, number
+
+
+if hasattr(os, "register_at_fork"):  # a child process has none of its parent's threads
+    os.register_at_fork(after_in_child=_workers.cache_clear)
 
 
 def _compute_alone(others: int) -> None:
     """Let torch use one thread for what the caller's does; new ones begin with `others`."""
+    torch.get_num_threads()  # a thread takes its first number when it is first asked for one
     torch.set_num_threads(1)
     # The number is each thread's own, but the one set last is what new threads begin with.
     last = threading.Thread(target=torch.set_num_threads, args=(others,))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
 
 import pytest
 import torch
 
-from convlens.threads import one_thread
+from convlens.threads import in_order, one_thread
 
 
 def of_a_new_thread() -> int:
@@ -59,3 +63,67 @@ def test_an_error_gives_the_threads_back() -> None:
 def test_work_that_is_too_much_keeps_them() -> None:
     with one_thread(wanted=False):
         assert torch.get_num_threads() == 3
+
+
+def test_calls_come_back_in_order_each_computing_alone() -> None:
+    me = threading.current_thread()
+    first = threading.Event()
+
+    def call(n: int) -> tuple[int, int, bool]:
+        if n == 0:  # later ones end before it does
+            first.wait(10)
+        elif n == 2:
+            first.set()
+        return n, torch.get_num_threads(), threading.current_thread() is me
+
+    found = list(in_order((partial(call, n), n % 5 != 4) for n in range(12)))
+    assert found == [(n, 3, True) if n % 5 == 4 else (n, 1, False) for n in range(12)]
+    assert torch.get_num_threads() == 3
+    assert of_a_new_thread() == 3
+
+
+def test_who_stops_early_leaves_nothing_running() -> None:
+    begun: list[int] = []
+    ended: list[int] = []
+
+    def call(n: int) -> int:
+        begun.append(n)
+        time.sleep(0.01)
+        ended.append(n)
+        return n
+
+    with closing(in_order((partial(call, n), True) for n in range(1000))) as found:
+        assert next(found) == 0
+    assert sorted(begun) == sorted(ended)
+    assert len(ended) < 20
+
+
+def test_the_error_of_a_call_comes_in_its_turn() -> None:
+    found = in_order([(lambda: 1, True), (lambda: 1 // 0, True), (lambda: 3, True)])
+    assert next(found) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(found)
+
+
+def test_another_number_of_threads_is_heeded() -> None:
+    for number in (2, 3):
+        torch.set_num_threads(number)
+        assert list(in_order([(of_a_new_thread, True)] * 4)) == [number] * 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    assert list(in_order([(lambda: 7, True)] * 3)) == [7] * 3
+    child = os.fork()
+    if child == 0:
+        os._exit(list(in_order([(lambda: 7, True)] * 3)) != [7] * 3)
+    for _ in range(1000):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.01)
+    else:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        pytest.fail("the child waits for its parent's threads")
+    assert os.waitstatus_to_exitcode(status) == 0
