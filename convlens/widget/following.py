@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import traitlets as T
 
@@ -15,7 +16,7 @@ from convlens.history import History, Recorder, Snapshot
 from convlens.layers import Layers
 from convlens.widget.conversation import Conversation
 from convlens.widget.jobs import model_lock
-from convlens.widget.recalling import Recalling
+from convlens.widget.recalling import SAVED_BYTES, Recalling
 from convlens.widget.selection import ArgumentError
 
 __all__ = ["Following"]
@@ -23,6 +24,9 @@ __all__ = ["Following"]
 # a loop that takes a thousand snapshots a second tells of some of them
 _TELL_EVERY = 0.5
 _CALM_AFTER = 2.0
+# of a Lens in a notebook, and of one row of its summary
+_MOST_SAVED = 198_000
+_ROW_BYTES = 1_100
 
 
 class Following(Conversation):
@@ -149,8 +153,19 @@ class Following(Conversation):
         if recorder is None or self._past.get("taken") == recorder.taken:
             return
         with model_lock(self._open()):
-            self._past = {**self._recalling.saved(), "taken": recorder.taken}
+            self._past = {**self._recalling.saved(self._room()), "taken": recorder.taken}
         self._taken = recorder.taken
+
+    def _room(self) -> int:
+        """Say how many bytes of history a saved notebook has room for, beside all else."""
+        state = cast("dict[str, Any]", self.get_state())
+        # the summary comes when the front end asks for it
+        summary = _ROW_BYTES * len(self.layers)
+        others = sum(
+            len(json.dumps(value, default=str)) for name, value in state.items() if name != "_past"
+        )
+        missing = max(0, summary - len(json.dumps(self._summary)))
+        return min(SAVED_BYTES, _MOST_SAVED - others - missing)
 
     def _settle_when_calm(self) -> None:
         recorder = self._recorder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -18,7 +19,8 @@ __all__ = ["Recalling"]
 
 MOST_MOMENTS = 200
 MOST_BYTES = 400_000  # of one answer
-SAVED_BYTES = 24_000  # of what a notebook keeps, before base64
+SAVED_BYTES = 32_000  # of what a notebook keeps, as JSON
+_FEWEST = 3
 
 # a page without a kernel draws bars and sparklines of these
 _SAVED = ("sparsity", "variance_entropy", "variance_entropy_normalized")
@@ -70,17 +72,29 @@ class Recalling:
             raise ArgumentError("There are no snapshots yet: take them with lens.snapshot().")
         return history.at(chosen.step)
 
-    def saved(self) -> dict[str, Any]:
-        """Give what a notebook keeps of the history: the same, thinned to a few kilobytes."""
+    def saved(self, room: int = SAVED_BYTES) -> dict[str, Any]:
+        """Give what a notebook keeps of the history: the same, thinned to a few kilobytes.
+
+        Parameters
+        ----------
+        room
+            Most bytes; nothing is kept where they are too few.
+        """
         history = self._history()
         if history is None or not len(history):
             return {}
         figures = [*_SAVED, *(["cka_first"] if history.has_cka else [])]
-        each = 4 * len(figures) * max(1, len(history.layers))
-        places = self._places(history, SAVED_BYTES // each)
-        values = history.table(places, figures)
-        packed = base64.b64encode(values.astype("<f4").tobytes()).decode()
-        return {**_header(history, places, figures, -1), "values": packed}
+        each = 16 * len(figures) * max(1, len(history.layers)) // 3
+        most = min(MOST_MOMENTS, room // each)
+        while most >= _FEWEST:
+            places = self._places(history, most)
+            values = history.table(places, figures)
+            packed = base64.b64encode(values.astype("<f4").tobytes()).decode()
+            kept = {**_header(history, places, figures, -1), "values": packed}
+            if len(json.dumps(kept)) <= room:
+                return kept
+            most = most * 9 // 10
+        return {}
 
     def _moments(self, history: History, since: int) -> Answer:
         figures = [*FIGURES, *(["cka_first"] if history.has_cka else [])]
@@ -98,7 +112,7 @@ class Recalling:
 
     def _places(self, history: History, most: int) -> list[int]:
         """Choose which moments are sent: every n-th, the ends, and the one that is looked at."""
-        count, most = len(history), max(3, min(most, MOST_MOMENTS))
+        count, most = len(history), max(_FEWEST, min(most, MOST_MOMENTS))
         stride = 1
         while -(-count // stride) > most - 2:
             stride *= 2

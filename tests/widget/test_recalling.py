@@ -74,51 +74,69 @@ def test_before_the_first_snapshot_there_is_nothing(page, open_lens, model):
 def test_messages_are_bounded_and_few(page, open_lens, model):
     lens = open_lens(model)
     with lens.recording(every=1, limit=5000) as recorder:
-        for _ in range(3000):
+        for _ in range(600):
             recorder.count()
-    assert len(lens.history) == 3001
+    assert len(lens.history) == 601
     # one of each half a second, the one after the loop, and what the traits come with
     told = [m for m in page.messages if m["id"] is None]
     assert not told
-    page.wait(lambda page: page.state["_taken"] == 3001)
+    page.wait(lambda page: page.state["_taken"] == 601)
     whole = page.ask("history", since=-1)
     moments = whole["header"]["moments"]
     assert len(moments) <= recalling.MOST_MOMENTS
-    assert [moments[0][1], moments[-1][1]] == [0, 3000]
+    assert [moments[0][1], moments[-1][1]] == [0, 600]
     assert values_of(whole).shape[0] == len(moments)
     known = {number for number, *_ in moments}
     lens.snapshot()
     later = page.ask("history", since=max(known))
-    assert {number for number, *_ in later["header"]["moments"]} <= known | {3001}
+    assert {number for number, *_ in later["header"]["moments"]} <= known | {601}
     assert values_of(later).shape[0] == 1
 
 
 def test_a_step_that_is_chosen_is_among_those_sent(page, open_lens, model):
     lens = open_lens(model)
     with lens.recording(every=1, limit=5000) as recorder:
-        for _ in range(1000):
+        for _ in range(500):
             recorder.count()
     sent = {step for _, step, _ in page.ask("history", since=-1)["header"]["moments"]}
-    hidden = next(step for step in range(1000) if step not in sent)
+    hidden = next(step for step in range(500) if step not in sent)
     lens.step = hidden
     assert hidden in {s for _, s, _ in page.ask("history", since=-1)["header"]["moments"]}
 
 
-def test_what_a_notebook_keeps_is_small(page, open_lens):
-    net = nn.Sequential(*(nn.Conv2d(2, 2, 3) for _ in range(160)))
+@pytest.mark.parametrize(("layers", "keeps"), [(4, True), (160, False)])
+def test_what_a_notebook_keeps_is_small(page, open_lens, monkeypatch, layers, keeps):
+    monkeypatch.setattr("convlens.widget.following._MOST_SAVED", 280_000)  # of any bundle
+    net = nn.Sequential(*(nn.Conv2d(2, 2, 3) for _ in range(layers)))
     lens = open_lens(net)
-    with lens.recording(every=1, limit=300) as recorder:
-        for _ in range(250):
+    with lens.recording(every=1, limit=100) as recorder:
+        for _ in range(12):
             recorder.count()
-    page.wait(lambda page: page.state["_past"].get("taken") == 251)
+    page.wait(lambda page: page.state["_past"].get("taken") == 13)
+    page.ask("quality", eps=0.01)  # whose summary is saved too
+    saved = sum(len(json.dumps(value, default=str)) for value in lens.get_state().values())
     past = page.state["_past"]
-    assert len(json.dumps(past)) < 60_000
+    if not keeps:
+        assert past == {"taken": 13}
+        return
+    assert saved < 280_000
+    assert len(json.dumps(past)) < 33_000
     values = np.frombuffer(base64.b64decode(past["values"]), np.float32)
-    kept = values.reshape(len(past["moments"]), 160, len(past["figures"]))
+    kept = values.reshape(len(past["moments"]), layers, len(past["figures"]))
     place = past["figures"].index("sparsity")
     steps = [step for _, step, _ in past["moments"]]
-    assert [steps[0], steps[-1]] == [0, 250]
+    assert [steps[0], steps[-1]] == [0, 12]
     np.testing.assert_array_equal(kept[..., place], lens.history.figure("sparsity")[steps])
+
+
+def test_what_is_kept_fits_into_the_room_there_is(open_lens):
+    lens = open_lens(nn.Sequential(*(nn.Conv2d(2, 2, 3) for _ in range(20))))
+    for step in range(60):
+        lens.snapshot("label " * 5, step)
+    for room in (32_000, 9_000, 1_500, 200, -5):
+        kept = lens._recalling.saved(room)
+        assert len(json.dumps(kept)) <= max(room, 2)
+        assert bool(kept) == (room > 1_000)
 
 
 def test_step_is_read_set_and_refused(page, open_lens, model):
@@ -190,15 +208,16 @@ def test_the_page_that_works_offline_has_it(open_lens, model, images, tmp_path):
     assert found["replies"]["history_last {}"]["header"]["numbers"] == [0, 1, 2]
 
 
-def test_the_thinned_history_has_a_bound(open_lens):
-    net = nn.Sequential(*(nn.Conv2d(1, 1, 3) for _ in range(400)))
+def test_the_thinned_history_has_a_bound(open_lens, monkeypatch):
+    monkeypatch.setattr(recalling, "MOST_BYTES", 20_000)
+    net = nn.Sequential(*(nn.Conv2d(1, 1, 3) for _ in range(50)))
     lens = open_lens(net)
     with lens.recording(every=1) as recorder:
-        for _ in range(150):
+        for _ in range(40):
             recorder.count()
     [(_, _, (header, arrays))] = list(lens._recalling.answers())
     assert arrays["values"].nbytes <= recalling.MOST_BYTES
-    assert len(header["moments"]) < 150
+    assert len(header["moments"]) < 40
 
 
 def test_cka_is_taken_of_what_the_model_takes_of_a_batch(open_lens, model, images):
