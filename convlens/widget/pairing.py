@@ -34,6 +34,12 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 # of a row: what only the chosen layer of the model shows
 _LONG = ("verdict", "explained_variance", "orthogonality", "orthogonality_excluded", "p_random")
 
+# and what a notebook keeps of it: bars and marks without a kernel
+_SAVED = (
+    *("key", "n", "eps", "sparsity", "variance_entropy", "variance_entropy_normalized"),
+    *("variance_entropy_clean_normalized", "entropy_of_random", "max_abs", "reason", "omitted"),
+)
+
 
 @dataclass(frozen=True)
 class _Partners:
@@ -93,7 +99,7 @@ class Pairing:
         if kind == "reference":
             header, arrays = yield from self._quality(partners, params["eps"], progress)
             if partners is self._partners:
-                rows = [{k: v for k, v in row.items() if k != "curve"} for row in header["rows"]]
+                rows = [_short(row) for row in header["rows"]]
                 self._keep({**header, **_pairs(partners), "rows": rows})
             return header, arrays
         key = str(params["layer"])
@@ -269,6 +275,13 @@ class Pairing:
             return {"eps": eps, "rows": []}, {}
         header, arrays = yield from answers.quality(partners.measured, eps, tell)
         return {"eps": eps, "rows": rows(header["rows"])}, arrays
+
+
+def _short(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give of a row what a notebook keeps; the counts at each eps are for a kernel to give."""
+    kept = {name: row[name] for name in _SAVED}
+    rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in kept.items()}
+    return {**rounded, "curve": []}
 
 
 def _pairs(partners: _Partners) -> dict[str, Any]:
