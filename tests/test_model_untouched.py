@@ -135,6 +135,11 @@ ANALYSES = {
         {"measure": "ckaa"},
         {"progress": never},
     ),
+    "drift": Analysis(
+        lambda m, x, **k: cl.filterdb.drift(m, inputs=x, **k),
+        {"group": "nothing"},
+        {"progress": never},
+    ),
     "quantize": Analysis(lambda m, x, **k: cl.compression.quantize(m, x[:4], **k), {"bits": 1}),
     "imp": Analysis(
         lambda m, x, **k: list(
@@ -171,6 +176,9 @@ ANALYSES = {
         in_lens("cluster", layer="fragile", start=0), {"start": 99}, in_lens=True
     ),
     "lens similarity": Analysis(in_lens("similarity", **ALIKE), {"measure": "ckaa"}, in_lens=True),
+    "lens drift": Analysis(
+        in_lens("drift", against="shipped", group="all"), {"group": "nothing"}, in_lens=True
+    ),
     "lens features": Analysis(
         in_lens("features", **CLIMB, channel=0), {"channel": 99}, in_lens=True
     ),
@@ -234,8 +242,9 @@ def test_after_a_bad_argument(name, run, model):
 def test_after_an_exception_inside_the_model(name, run, model):
     Fails.broken = True
     before = fingerprint(model)
-    # of one layer that cannot be read quality says so in its row; refresh reads no weights
-    if name in ("lens quality", "lens refresh"):
+    # of one layer that cannot be read quality says so in its row, drift leaves it out; refresh
+    # reads no weights
+    if name in ("lens quality", "lens drift", "lens refresh"):
         run(name)
     else:
         with pytest.raises((ConvlensError, RuntimeError)) as caught:
@@ -252,11 +261,12 @@ def test_after_cancelling(name, run, model):
     assert differences(before, fingerprint(model)) == []
 
 
-@pytest.mark.parametrize("kind", ["quality", "similarity"])
+@pytest.mark.parametrize("kind", ["quality", "similarity", "drift"])
 def test_after_stop_is_pressed(kind, model, images, open_lens, page):
     before = fingerprint(model)
     open_lens(model, images)
-    params = {"eps": 0.01} if kind == "quality" else ALIKE
+    drift = {"against": "shipped", "group": "all"}
+    params = {"quality": {"eps": 0.01}, "similarity": ALIKE, "drift": drift}[kind]
     number = page.send(kind, params=params)
     page.send("cancel", id=number)
     assert page.answer(number)["status"] in ("cancelled", "ok")

@@ -147,10 +147,20 @@ def _attribution(model: str, inputs: str, sources: Sources) -> str:
     )
 
 
-def named_database(given: object) -> str | None:
+_GIVEN = ("model", "inputs", "reference", "reference_inputs", "labels", "database")
+
+
+def names_of(*given: object) -> dict[str, str | None]:
+    """Name what a Lens was given: the models, the inputs, the labels, the database."""
+    *others, database = given
+    known = [name_in_notebook(value) for value in others]
+    return dict(zip(_GIVEN, (*known, _database(database)), strict=True))
+
+
+def _database(given: object) -> str | None:
     """Write what opens the file that was given, or what the object is called in the notebook."""
     if not isinstance(given, str | Path):
-        return name_in_notebook(given)
+        return name_in_notebook(given) or "lens.database"
     call = "Summary.load" if Path(given).suffix.lower() == ".npz" else "open"
     return f"cl.filterdb.{call}({str(given)!r})"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -14,7 +14,7 @@ from convlens.widget.answers import Answer
 if TYPE_CHECKING:
     from convlens.filterdb import Coefficients, LayerDrift, ModelDrift, Summary
 
-__all__ = ["USUAL", "comparable", "nothing", "reply"]
+__all__ = ["USUAL", "comparable", "groups_in_words", "nothing", "reply"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,10 +46,7 @@ def reply(found: ModelDrift, params: Mapping[str, Any], layers: Layers) -> Answe
         **params,
         "other": other,
         "made": _made(summary, params["against"]),
-        "groups": [
-            [name, group_in_words(name)]
-            for name in (*USUAL, *(name for name in summary.groups if name not in USUAL))
-        ],
+        "groups": groups_in_words((*USUAL, *summary.groups)),
         "titles": [
             [
                 f"Drift from {group_in_words(params['group'])} of the {other}, log scale",
@@ -100,7 +97,8 @@ def nothing(params: Mapping[str, Any], layers: Layers, kernel: tuple[int, int]) 
     wanted = " × ".join(map(str, kernel))
     missing = [[layer.key or layer.kind, _why(layer, wanted)] for layer in layers]
     about = f"No layer here has filters of {wanted} to compare."
-    return {**params, "rows": [], "groups": [], "about": about, "missing": missing}, {}
+    groups = groups_in_words(USUAL)
+    return {**params, "rows": [], "groups": groups, "about": about, "missing": missing}, {}
 
 
 _FIGURES = ("key", "drift", "floor", "floor_high", "entropy", "sparsity")
@@ -117,6 +115,11 @@ def group_in_words(group: str) -> str:
     known = {"all": "all layers", "depth": "layers at the same depth"}
     about = group.removeprefix("depth ")
     return known.get(group, group if about == group else f"layers about depth {about}")
+
+
+def groups_in_words(groups: Iterable[str]) -> list[list[str]]:
+    """Give each group once, with what it is."""
+    return [[name, group_in_words(name)] for name in dict.fromkeys(groups)]
 
 
 def _curves(coefficients: Coefficients) -> npt.NDArray[np.float32]:

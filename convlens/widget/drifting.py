@@ -11,7 +11,7 @@ from convlens.errors import ArgumentError, nearest
 from convlens.layers import Layers
 from convlens.widget.analysis import Progress
 from convlens.widget.answers import Answer, Steps
-from convlens.widget.drifted import USUAL, comparable, nothing, reply
+from convlens.widget.drifted import USUAL, comparable, groups_in_words, nothing, reply
 from convlens.widget.protocol import DRIFT_AGAINST
 from convlens.widget.snapshots import Snapshots
 from convlens.widget.sources import Sources
@@ -74,7 +74,12 @@ def describe_drift(sources: Sources) -> list[dict[str, Any]]:
     }
     asks = path is not None and getattr(database, "n", 0) > _MOST_UNASKED
     return [
-        {"name": name, "title": titles[name], "asks": asks and name == "database"}
+        {
+            "name": name,
+            "title": titles[name],
+            "groups": groups_in_words(USUAL),
+            "asks": asks and name == "database",
+        }
         for name in against_of(sources)
     ]
 

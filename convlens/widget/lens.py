@@ -16,7 +16,7 @@ from convlens.quality import measure_quality
 from convlens.widget import answers
 from convlens.widget.analysis import Analysis, Result
 from convlens.widget.bundle import bundle, module
-from convlens.widget.code import name_in_notebook, named_database
+from convlens.widget.code import names_of
 from convlens.widget.comparing import Comparing
 from convlens.widget.compressing import Compressing
 from convlens.widget.drifting import Drifting, check_database
@@ -161,14 +161,8 @@ fit : optional
         self._forward, self._inputs_from = forward, inputs_from
         self._call = call_on_part(forward, inputs_from)
         self._recalling = Recalling(lambda: self._recorder, lambda: self.step)
-        self._names = {
-            "model": name_in_notebook(model),
-            "inputs": name_in_notebook(inputs),
-            "reference": name_in_notebook(reference),
-            "labels": name_in_notebook(labels),
-            "reference_inputs": name_in_notebook(reference_inputs),
-            "database": named_database(database),
-        }
+        given = (model, inputs, reference, reference_inputs, labels, database)
+        self._names = names_of(*given)
         self._look_at(find_layers(model, inputs, self._call))
         titles = titles_of(self._measured.layers.model, reference, self._names)
         titles = (name or titles[0], reference_name or titles[1])
@@ -221,6 +215,12 @@ fit : optional
         """The chosen input as the model takes it: a batch of one, also of a file dropped here."""
         self._open()
         return self._strip.held.one(self.input_index)
+
+    @property
+    def database(self) -> Any:
+        """The `FilterDB` or `Summary` that was given as `database`, opened; else None."""
+        self._open()
+        return self._strip.sources.database
 
     def result(self) -> Result:
         """Give the object behind the current view, as its plain call returns it.

@@ -84,8 +84,19 @@ export function structure(layers: readonly LayerInfo[]): Structure {
     },
     guides: { good: 0.9, random: 1, redundant: 0.5 },
     similarity: null,
-    drift: [{ name: "shipped", title: "the summary that ships", asks: false }],
-    compression: null,
+    drift: [
+      {
+        name: "shipped",
+        title: "the summary that ships",
+        groups: [["all", "all layers"]],
+        asks: false,
+      },
+    ],
+    compression: {
+      missing: { title: "No reference", text: "Give one.", code: ["cl.Lens(a, reference=b)"] },
+      rankings: [],
+      figures: [],
+    },
     features: { sizes: [8, 28, 32, 224], page: 16, searches: false },
     saliency: null,
     classes: [],

@@ -34,5 +34,7 @@ def test_every_cell_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     )
     assert "341 layers of 26 models" in printed
     assert "two seeds of one recipe" in printed
+    last = notebook.cells[-1].outputs
+    assert any("application/vnd.jupyter.widget-view+json" in o.get("data", {}) for o in last)
     pictures = [o for cell in notebook.cells for o in cell.get("outputs", ()) if "data" in o]
     assert sum("image/png" in o["data"] for o in pictures) == 8

@@ -65,10 +65,7 @@ function Controls({ store }: ViewProps) {
   const { asking } = drifting;
   const sources = store.kernel._structure.value.drift;
   const found = asking.value.value;
-  const groups = found?.groups ?? [
-    ["all", "all layers"],
-    ["depth", "layers at the same depth"],
-  ];
+  const groups = found?.groups ?? drifting.source.value?.groups;
   const fixed = store.lost.value !== "";
   const again = !asking.running.value && found && !drifting.current.value && store.live.value;
   return (
@@ -97,7 +94,7 @@ function Controls({ store }: ViewProps) {
         disabled={fixed}
         onChange={(event) => store.set("drift_group", event.currentTarget.value)}
       >
-        {groups.map(([name, title]) => (
+        {groups?.map(([name, title]) => (
           <option key={name} value={name}>
             {title}
           </option>

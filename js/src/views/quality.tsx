@@ -1,14 +1,12 @@
 import { useSignal } from "@preact/signals";
-import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
-import { Canvas, type Size } from "../canvas";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { besideInWords } from "../change";
-import { type BarsData, barAt, drawBars, layoutBars } from "../draw/bars";
-import type { Colors } from "../draw/colors";
+import { LayerChart } from "../chart";
+import { type BarsData, drawBars, layoutBars } from "../draw/bars";
 import { entropyOf, nearestIndex, sparseCount, sparsityAt } from "../eps";
 import { count, figure, nameOf, percent } from "../format";
 import { MomentPanel } from "../history/moment";
 import { HistorySlider } from "../history/slider";
-import { moveIn } from "../list";
 import type { Entropy, Row } from "../protocol";
 import { Segments } from "../segments";
 import { stages } from "../stages";
@@ -141,59 +139,23 @@ export function barsData(store: Store, hovered: number): BarsData {
 }
 
 function Chart({ store }: ViewProps) {
-  const hovered = useSignal(-1);
-  const box = useSignal<Size>({ width: 0, height: 0 });
-  const total = store.layers.value.length;
-  const paint = useMemo(
-    () => (context: CanvasRenderingContext2D, size: Size, colors: Colors) => {
-      box.value = size;
-      const layout = layoutBars(size.width, size.height, store.layers.value.length);
-      drawBars(context, layout, barsData(store, hovered.value), colors);
-    },
-    [store, hovered, box],
-  );
-  const barUnder = (event: MouseEvent) => {
-    const layout = layoutBars(box.value.width, box.value.height, total);
-    return barAt(layout, event.offsetX, total);
-  };
-  const key = (index: number) => store.layers.value[index]?.key;
-  const click = (event: MouseEvent) => {
-    const found = key(barUnder(event));
-    if (found !== undefined) store.select(found);
-  };
-  const open = (event: MouseEvent) => {
-    const found = key(barUnder(event));
-    if (found !== undefined) store.select(found, { view: "filters" });
-  };
-  const keys = (event: KeyboardEvent) => {
-    const vertical: Record<string, string> = { ArrowRight: "ArrowDown", ArrowLeft: "ArrowUp" };
-    const names = store.layers.value.map((layer) => layer.key);
-    const next = moveIn(names, store.traits.layer.value, vertical[event.key] ?? event.key);
-    if (next !== null) store.select(next);
-    else if (event.key === "Enter") store.select(store.traits.layer.value, { view: "filters" });
-    else return;
-    event.preventDefault();
-  };
-  const selected = store.layers.value.findIndex(({ key }) => key === store.traits.layer.value);
+  const layers = store.layers.value.map(({ key }) => key);
   return (
-    <div
-      class="cl-chart"
-      role="slider"
-      tabIndex={0}
-      aria-label="Variance entropy and sparsity of the layers"
-      aria-valuemin={1}
-      aria-valuemax={total}
-      aria-valuenow={selected + 1}
-      aria-valuetext={layerInWords(store, selected).join(", ")}
-      onKeyDown={keys}
-      onClick={click}
-      onDblClick={open}
-      onPointerMove={(event) => (hovered.value = barUnder(event))}
-      onPointerLeave={() => (hovered.value = -1)}
-    >
-      <Canvas store={store} paint={paint} aria-hidden="true" />
-      <Tip store={store} hovered={hovered.value} size={box.value} />
-    </div>
+    <LayerChart
+      store={store}
+      label="Variance entropy and sparsity of the layers"
+      layers={layers}
+      place={layers.indexOf(store.traits.layer.value)}
+      words={(index) => layerInWords(store, index)}
+      draw={(context, { width, height }, colors, hovered) => {
+        const layout = layoutBars(width, height, store.layers.value.length);
+        drawBars(context, layout, barsData(store, hovered), colors);
+      }}
+      layout={({ width, height }) => {
+        const found = layoutBars(width, height, layers.length);
+        return { ...found, tip: found.entropy.top + 8 };
+      }}
+    />
   );
 }
 
@@ -221,29 +183,4 @@ function layerInWords(store: Store, index: number): string[] {
     besideInWords(store, layer.key, shareIn, "share"),
     store.pairing.lacks(layer.key) ? `no counterpart in ${store.pairing.title.value}` : "",
   ].filter(Boolean);
-}
-
-interface TipProps {
-  store: Store;
-  hovered: number;
-  size: Size;
-}
-
-function Tip({ store, hovered, size }: TipProps) {
-  if (hovered < 0) return null;
-  const [name, ...lines] = layerInWords(store, hovered);
-  const { left, step, entropy } = layoutBars(size.width, size.height, store.layers.value.length);
-  const middle = left + (hovered + 0.5) * step;
-  const toLeft = middle > size.width / 2;
-  const place = toLeft
-    ? { right: `${size.width - middle + step / 2 + 8}px` }
-    : { left: `${middle + step / 2 + 8}px` };
-  return (
-    <div class="cl-tip" style={{ ...place, top: `${entropy.top + 8}px` }}>
-      <bdi>{name}</bdi>
-      {lines.map((line) => (
-        <span key={line}>{line}</span>
-      ))}
-    </div>
-  );
 }

@@ -16,6 +16,8 @@ export interface DriftAsked {
 export interface DriftSource {
   name: DriftAgainst;
   title: string;
+  /** Those that can be asked for before anything is known of it. */
+  groups: [name: string, title: string][];
   /** It is so large that it is read only when a person asks for it. */
   asks: boolean;
 }
