@@ -92,11 +92,7 @@ export function structure(layers: readonly LayerInfo[]): Structure {
         asks: false,
       },
     ],
-    compression: {
-      missing: { title: "No reference", text: "Give one.", code: ["cl.Lens(a, reference=b)"] },
-      rankings: [],
-      figures: [],
-    },
+    compression: null,
     features: { sizes: [8, 28, 32, 224], page: 16, searches: false },
     saliency: null,
     classes: [],
