@@ -224,11 +224,33 @@ class Compressing:
         return header, arrays
 
 
-def describe_compression(sources: Sources) -> dict[str, Any] | None:
-    """Describe for the front end what layers can be ranked by; None where there is no report."""
-    if sources.reference is None or sources.inputs is None:
-        return None
-    return describe_rankings()
+def describe_compression(sources: Sources) -> dict[str, Any]:
+    """Describe for the front end what layers can be ranked by, or what a report would need."""
+    return {"missing": _missing(sources), **describe_rankings()}
+
+
+def _missing(sources: Sources) -> dict[str, Any] | None:
+    """Say how a Lens comes to have a report; None where it can."""
+    title, lens = sources.titles[0], "cl.Lens(small, inputs=images, labels=y, reference=original)"
+    if sources.reference is None:
+        return {
+            "title": "Compression needs a second network",
+            "text": f"Give the Lens of {title} the same network before it was pruned, quantised or "
+            "fine-tuned, or after, and inputs to run both on. To make one, and to look at it:",
+            "code": [
+                "small = cl.compression.quantize(original, images, bits=8)",
+                "small = cl.compression.prune(original, 0.5)",
+                lens,
+            ],
+        }
+    if sources.inputs is None:
+        return {
+            "title": "Compression needs inputs",
+            "text": f"What each layer of {title} costs is seen on inputs. Give the Lens a batch or "
+            "a loader, with labels where there are any:",
+            "code": [lens],
+        }
+    return None
 
 
 def _check(sources: Sources, after: str) -> None:

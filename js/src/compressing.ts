@@ -94,7 +94,7 @@ export class Compressing {
       effect(() => {
         const after = this.#traits.compression_after.value;
         const { offline, compression } = this.#kernel._structure.value;
-        if (!this.#shown() || !compression || this.#lost.value) return;
+        if (!this.#shown() || compression.missing || this.#lost.value) return;
         const asked = this.report.asked.value;
         if (!offline && !this.#recalled) untracked(this.#recall);
         // the other way round is another report; changed weights are measured when asked to

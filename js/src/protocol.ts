@@ -109,8 +109,8 @@ export interface Structure {
     /** There are inputs to look through for the ones that excite a channel. */
     searches: boolean;
   };
-  /** What compression can be looked at by; null without a reference or inputs. */
-  compression: CompressionOffer | null;
+  /** What compression can be looked at by, or what is missing for that. */
+  compression: CompressionOffer;
   /** What can explain a prediction; null where the Lens has no inputs. */
   saliency: SaliencyOffer | null;
   /** Names of the classes by index; empty where the Lens was not told. */

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Store } from "../src/state";
 import { answer, LAYERS, OFFERED, picture } from "./compression";
-import { FakeModel, openStore, settle } from "./fake";
+import { FakeModel, openStore, settle, structure } from "./fake";
 
 let model: FakeModel;
 let store: Store;
@@ -121,7 +121,7 @@ describe("a report on compression", () => {
 
   it("is not asked for where there is no reference", () => {
     store.dispose();
-    open({ _structure: { ...OFFERED, compression: null } });
+    open({ _structure: structure(LAYERS) });
     expect(asked("compression_known")).toBe(0);
   });
 });

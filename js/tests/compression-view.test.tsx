@@ -44,14 +44,13 @@ beforeEach(() => {
 afterEach(() => closePage(el, store));
 
 describe("the Compression view", () => {
-  it("says what it needs where there is no reference, and where there are no inputs", async () => {
+  it("says what is missing, and the lines that help", async () => {
     await open({ _structure: structure(LAYERS) });
-    expect(text(".cl-empty")).toContain("Compression needs a second network");
-    expect(text(".cl-empty")).toContain("reference=original");
+    expect(text(".cl-empty")).toContain("No reference");
+    expect(all(".cl-empty code").map((line) => line.textContent)).toEqual([
+      "cl.Lens(a, reference=b)",
+    ]);
     expect(el.querySelector("button")).toBeNull();
-    store.dispose();
-    await open({ _structure: { ...OFFERED, compression: null, saliency: null } });
-    expect(text(".cl-empty")).toContain("Compression needs inputs");
   });
 
   it("ranks the layers, the worst first, and says why one has no value", async () => {

@@ -16,6 +16,7 @@ export const OFFERED: Structure = {
     compression: { model: "report(a, b)\n{by} {layer}", reference: "report(b, a)" },
   },
   compression: {
+    missing: null,
     rankings: [
       { name: "cost", title: "cost, alone", help: "What is lost." },
       { name: "cka", title: "representation", help: "How alike." },

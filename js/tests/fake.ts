@@ -92,7 +92,11 @@ export function structure(layers: readonly LayerInfo[]): Structure {
         asks: false,
       },
     ],
-    compression: null,
+    compression: {
+      missing: { title: "No reference", text: "Give one.", code: ["cl.Lens(a, reference=b)"] },
+      rankings: [],
+      figures: [],
+    },
     features: { sizes: [8, 28, 32, 224], page: 16, searches: false },
     saliency: null,
     classes: [],

@@ -256,9 +256,14 @@ def test_reference_of_another_architecture_offers_what_makes_sense(open_lens, pa
 
 
 def test_without_a_reference_or_inputs_there_is_no_report(open_lens, page, digits, images):
-    for given in ((digits.model, images), (digits.model, None, digits.model)):
+    for given, needs in (
+        ((digits.model, images), "a second network"),
+        ((digits.model, None, digits.model), "inputs"),
+    ):
         lens = open_lens(*given, view="compression")
-        assert page.state["_structure"]["compression"] is None
+        missing = page.state["_structure"]["compression"]["missing"]
+        assert missing["title"] == f"Compression needs {needs}"
+        assert "reference=original" in missing["code"][-1]
         with pytest.raises(cl.errors.ArgumentError, match="give it inputs= and reference="):
             lens.result()
         reply = page.ask("compression", **AFTER)

@@ -27,7 +27,7 @@ export function LayerCard({ store, report }: Props) {
       </section>
     );
   }
-  const figures = store.kernel._structure.value.compression?.figures ?? [];
+  const figures = store.kernel._structure.value.compression.figures;
   return (
     <section class="cl-card cl-change" aria-label="Chosen layer">
       <h4>

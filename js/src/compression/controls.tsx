@@ -21,7 +21,7 @@ export function Controls({ store }: ViewProps) {
           disabled={fixed}
           onChange={(event) => store.set("compression_by", event.currentTarget.value as RankedBy)}
         >
-          {compression?.rankings.map(({ name, title }) => (
+          {compression.rankings.map(({ name, title }) => (
             <option key={name} value={name} disabled={none(name)}>
               {title}
               {none(name) ? " (no layer has it)" : ""}
@@ -47,7 +47,7 @@ export function Controls({ store }: ViewProps) {
       <span class="cl-space" />
       <Progress store={store} />
       <p class="cl-plain">
-        {compression?.rankings.find(({ name }) => name === traits.compression_by.value)?.help}
+        {compression.rankings.find(({ name }) => name === traits.compression_by.value)?.help}
       </p>
     </div>
   );

@@ -38,7 +38,7 @@ export function compressionPicture(store: Store): Picture {
       });
       const { help } = store.kernel._structure
         .peek()
-        .compression?.rankings.find(({ name }) => name === by) ?? { help: "" };
+        .compression.rankings.find(({ name }) => name === by) ?? { help: "" };
       write(context, help, 0, HEAD - 10, { color: colors.muted });
       order.forEach((place, at) => {
         const { model, texts, missing } = report.layers[place] as Matched;

@@ -22,9 +22,7 @@ export function RankingList({ store }: ViewProps) {
   if (!report) return null;
   const { order, shares } = report.rankings[by];
   const layers = order.map((place) => report.layers[place] as Matched);
-  const title = kernel._structure.value.compression?.rankings.find(
-    ({ name }) => name === by,
-  )?.title;
+  const title = kernel._structure.value.compression.rankings.find(({ name }) => name === by)?.title;
   const keys = (event: KeyboardEvent) => {
     const names = layers.map(({ model }) => model);
     const next = moveIn(names, chosen, event.key);

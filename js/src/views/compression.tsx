@@ -20,7 +20,18 @@ export function CompressionView({ store }: ViewProps) {
       store.picture.value = null;
     };
   }, [store, drawn]);
-  if (!store.kernel._structure.value.compression) return <Nothing store={store} />;
+  const { missing } = store.kernel._structure.value.compression;
+  if (missing) {
+    return (
+      <div class="cl-empty cl-no-inputs">
+        <p>{missing.title}</p>
+        <p>{missing.text}</p>
+        {missing.code.map((line) => (
+          <code key={line}>{line}</code>
+        ))}
+      </div>
+    );
+  }
   const problem = asking.problem.value;
   return (
     <div class="cl-filters cl-compression">
@@ -103,27 +114,5 @@ function Offer({ store }: ViewProps) {
         </>
       )}
     </section>
-  );
-}
-
-function Nothing({ store }: ViewProps) {
-  const { reference, model } = store.kernel._structure.value;
-  return (
-    <div class="cl-empty cl-no-inputs">
-      <p>{reference ? "Compression needs inputs" : "Compression needs a second network"}</p>
-      <p>
-        {reference
-          ? `What each layer of ${model.title} costs is seen on inputs. Give the Lens a batch or a loader, with labels where there are any:`
-          : `Give the Lens of ${model.title} the same network before it was pruned, quantised or fine-tuned, or after, and inputs to run both on:`}
-      </p>
-      <code>cl.Lens(small, inputs=images, labels=y, reference=original)</code>
-      {!reference && (
-        <>
-          <p>To make one:</p>
-          <code>small = cl.compression.quantize(model, images, bits=8)</code>
-          <code>small = cl.compression.prune(model, 0.5)</code>
-        </>
-      )}
-    </div>
   );
 }

@@ -97,6 +97,8 @@ export interface CompressionReplies {
 
 /** What layers can be ranked by, and what is told of each: names, and what they mean. */
 export interface CompressionOffer {
+  /** What there is no report without; null: nothing is missing. */
+  missing: { title: string; text: string; code: string[] } | null;
   rankings: { name: RankedBy; title: string; help: string }[];
   figures: [name: string, help: string][];
 }
