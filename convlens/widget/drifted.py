@@ -169,7 +169,7 @@ def _said(row: LayerDrift) -> list[str]:
         return "n/a" if np.isnan(value) else f"{value:.3f}"
 
     def above(rank: float) -> str:
-        return "" if np.isnan(rank) else f", above {rank:.0%} of layers"
+        return "" if np.isnan(rank) else f" (above {rank:.0%})"
 
     noise = "" if np.isnan(row.floor_high) else f", noise up to {figure(row.floor_high)}"
     lost = f", {row.left_out:,} not finite" if row.left_out else ""

@@ -42,7 +42,7 @@ export function Chart({ store, found }: { store: Store; found: Drift }) {
           drawTracks(context, layout, tracksOf(store, shown, hovered), colors);
         }}
         layout={({ width, height }) => ({ ...layoutTracks(width, height, layers.length), tip: 30 })}
-        wide={244}
+        wide={212}
       />
     </div>
   );

@@ -25,7 +25,7 @@ export function driftPicture(store: Store, found: Drift): Picture {
       const layout = layoutTracks(WIDTH, HEIGHT, found.layers.length);
       drawTracks(context, layout, tracksOf(store, found, -1), colors);
       const said = found.layers[store.drifting.place.value]?.sentences.join(" ") ?? "";
-      const lines = wrap(context, `${said} ${found.about}`, width);
+      const lines = wrap(context, `${said} Against ${found.about}`, width);
       lines.slice(0, 3).forEach((line, index) => {
         write(context, line, 0, HEIGHT + 18 + 15 * index, { color: colors.muted });
       });
