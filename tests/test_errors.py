@@ -12,6 +12,7 @@ from convlens.errors import (
     ConvlensError,
     ForwardError,
     ModelError,
+    NoGradientError,
     UnknownLayerError,
     nearest,
 )
@@ -25,6 +26,7 @@ from convlens.errors import (
         (ArgumentError, ValueError),
         (ClosedLensError, RuntimeError),
         (ForwardError, RuntimeError),
+        (NoGradientError, ArgumentError),
         (Cancelled, ConvlensError),
     ],
 )
@@ -35,7 +37,7 @@ def test_each_error_is_caught_as_ours_and_as_the_builtin_it_stands_for(kind, bui
 
 def test_every_error_of_the_module_is_of_the_family():
     kinds = [v for v in vars(errors).values() if isinstance(v, type) and issubclass(v, Exception)]
-    assert len(kinds) == 9
+    assert len(kinds) == 10
     assert all(issubclass(kind, ConvlensError) for kind in kinds)
 
 
