@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -25,7 +26,7 @@ ROOT = Path(__file__).resolve().parent
 JS = ROOT / "js"
 STATIC = ROOT / "convlens" / "static"
 BUNDLE = (STATIC / "lens.js", STATIC / "lens.css")
-# The script as notebooks carry it: zopfli packs it a thirtieth tighter than gzip does.
+# Both as notebooks carry them: a module, which zopfli packs a thirtieth tighter than gzip does.
 PACKED = STATIC / "lens.js.gz"
 # The digest of the sources that the bundle was made from. Times would not do: git and archives
 # set them as they like.
@@ -73,7 +74,9 @@ def build() -> None:
 def _pack() -> None:
     from zopfli import gzip  # not there where a finished bundle is installed
 
-    PACKED.write_bytes(gzip.compress(BUNDLE[0].read_bytes()))
+    script, style = (file.read_text("utf-8") for file in BUNDLE)
+    whole = f"{script}\nexport const style = {json.dumps(style, ensure_ascii=False)};\n"
+    PACKED.write_bytes(gzip.compress(whole.encode()))
 
 
 def is_built() -> bool:

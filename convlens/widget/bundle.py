@@ -11,7 +11,8 @@ from convlens.errors import ConvlensError
 STATIC = Path(__file__).parents[1] / "static"
 
 # Every saved Lens carries its front end, so what is saved is a third of the size; browsers unpack
-# it in some milliseconds. Views of one page share the module, which keeps no state.
+# it in some milliseconds. Views of one page share the module, which keeps no state; each has the
+# style beside it, wherever the host puts it (marimo: behind a shadow root).
 _LOADER = """\
 const unpacked = (async () => {
   const packed = Uint8Array.from(atob("%s"), (character) => character.charCodeAt(0));
@@ -20,9 +21,17 @@ const unpacked = (async () => {
   const url = URL.createObjectURL(code);
   const module = await import(url);
   URL.revokeObjectURL(url);
-  return module.default;
+  return module;
 })();
-export default { render: async (context) => (await unpacked).render(context) };
+export default {
+  render: async (context) => {
+    const module = await unpacked;
+    const [style, el] = ["style", "div"].map((tag) => document.createElement(tag));
+    style.textContent = module.style;
+    context.el.append(style, el);
+    return module.default.render({ ...context, el });
+  },
+};
 """
 
 
@@ -44,7 +53,16 @@ def bundle(name: str) -> Path:
 
 
 def module() -> str | Path:
-    """Give the front end's module: packed; the file itself where changes are reloaded."""
-    if os.environ.get("ANYWIDGET_HMR") == "1":
+    """Give the front end's module: packed, with its style; the file where changes are reloaded."""
+    if _reloads():
         return bundle("lens.js")
     return _LOADER % base64.b64encode(bundle("lens.js.gz").read_bytes()).decode()
+
+
+def style() -> str | Path:
+    """Give the style sheet, where the module does not bring it."""
+    return bundle("lens.css") if _reloads() else ""
+
+
+def _reloads() -> bool:
+    return os.environ.get("ANYWIDGET_HMR") == "1"

@@ -15,7 +15,7 @@ from convlens.layers import Layers, find_layers
 from convlens.quality import measure_quality
 from convlens.widget import answers
 from convlens.widget.analysis import Analysis, Result
-from convlens.widget.bundle import bundle, module
+from convlens.widget.bundle import module, style
 from convlens.widget.code import names_of
 from convlens.widget.comparing import Comparing
 from convlens.widget.compressing import Compressing
@@ -128,7 +128,7 @@ fit : optional
     """
 
     _esm = module()
-    _css = bundle("lens.css")
+    _css = style()
 
     # until the constructor is through: ipywidgets closes also what never came to be
     _model: nn.Module | None = None
