@@ -329,7 +329,7 @@ def test_changed_weights_are_measured_when_asked_to(open_lens, page, digits, ima
     texts = [row["texts"]["weight_sqnr"] for row in first["header"]["layers"]]
     assert set(texts) == {"unchanged"}
     with torch.no_grad():
-        changed.conv1.weight.mul_(0.5)
+        changed.get_parameter("conv1.weight").mul_(0.5)
     lens.refresh()
     assert not page.ask("compression_known", **AFTER)["header"]["found"]
     second = page.ask("compression", **AFTER)

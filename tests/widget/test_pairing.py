@@ -25,7 +25,7 @@ class Net(nn.Module):
         super().__init__()
         self.last = nn.Conv2d(8, 8, 3, padding=1)
         self.first = nn.Conv2d(3, 8, 3, padding=1)
-        self.norm = nn.BatchNorm2d(8)
+        self.norm: nn.Module = nn.BatchNorm2d(8)
         self.head = nn.Linear(8, 4)
 
     def forward(self, x):
@@ -38,8 +38,8 @@ def net():
     torch.manual_seed(0)
     found = Net().eval()
     with torch.no_grad():
-        found.norm.running_var.uniform_(0.2, 5)
-        found.norm.weight.uniform_(0.5, 2)
+        found.norm.get_buffer("running_var").uniform_(0.2, 5)
+        found.norm.get_parameter("weight").uniform_(0.5, 2)
     return found
 
 
@@ -191,7 +191,7 @@ def test_refresh_reads_both_and_a_changed_reference_is_noticed(open_lens, page, 
     lens = open_lens(net, reference=other, layer="last")
     assert np.abs(weights_of(page, "last")).max() > 0
     with torch.no_grad():
-        cl.find_layers(other)["last"].module.weight_orig.zero_()
+        other.get_parameter("last.weight_orig").zero_()
     page.wait(lambda p: p.state.get("stale"))
     assert np.abs(weights_of(page, "last")).max() > 0, "what was read stays until it is read again"
     lens.refresh()
