@@ -52,6 +52,7 @@ def folded(net):
     """The same net with the batch norm in the weights of the layer before it."""
     other = Net().eval()
     other.load_state_dict(net.state_dict())
+    assert isinstance(other.norm, nn.BatchNorm2d)
     other.first = torch.nn.utils.fuse_conv_bn_eval(other.first, other.norm)
     other.norm = nn.Identity()
     return other
