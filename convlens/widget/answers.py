@@ -150,7 +150,7 @@ def filters(measured: Measured, layer: Layer, start: int, halved: bool = False) 
     taps = int(np.prod(kernel, dtype=int))
     weights: Arrays = {"weights": found.weights[start:stop].reshape(stop - start, inputs, taps)}
     if halved and stop - start == out and found.weights.size >= HALVED:
-        upper = _halves(found)[1]
+        upper = np.ascontiguousarray(_halves(found)[1])
         header["reading"] = _reading(upper)
         weights = {"upper": upper}
     return header, {

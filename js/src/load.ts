@@ -39,6 +39,13 @@ export const MOST_WEIGHTS = 16_000_000;
 /** Time to paint a large layer's filters before the rest of their digits takes the line. */
 const PAINTED_MS = 120;
 
+/** From the next frame on; a page that is hidden has none. */
+const painted = () =>
+  new Promise<void>((resolve) => {
+    requestAnimationFrame(() => setTimeout(resolve, PAINTED_MS));
+    setTimeout(resolve, 10 * PAINTED_MS);
+  });
+
 /** How many outputs of a layer are shown. */
 export function shownOutputs(out: number, perOutput: number): number {
   return Math.min(out, Math.max(1, Math.floor(MOST_WEIGHTS / Math.max(1, perOutput))));
@@ -77,7 +84,7 @@ export async function loadFilters(
   };
   if (upper) {
     show(set);
-    await new Promise((painted) => setTimeout(painted, PAINTED_MS));
+    await painted();
     const reading = header.reading as number;
     const { arrays: rest } = await client.request("filters_exact", { layer, reading });
     const exact = rest.lower ? joined(upper, rest.lower) : (rest.weights as Float32Array);

@@ -7,6 +7,8 @@ const EASE = 45;
 
 export class Steering {
   readonly camera: Signal<Camera>;
+  /** Brings the camera to what is drawn now: whoever draws calls it first. */
+  settle: () => void = () => {};
   readonly #limits: ReadonlySignal<Limits>;
   #target: Camera;
   #frame = 0;

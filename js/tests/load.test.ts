@@ -1,4 +1,4 @@
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import type { Client } from "../src/client";
 import {
   type FilterSet,
@@ -95,6 +95,27 @@ it("shows a large layer after half of its bits, and then every one of them", asy
     if (!Number.isFinite(weight) || weight === 0) expect(coarse).toBe(weight);
     else expect(Math.abs(coarse - weight)).toBeLessThanOrEqual(Math.abs(weight) / 256 + 1e-40);
   });
+});
+
+it("asks for the rest once there was a frame to paint the first half in", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout"] });
+  const frames: FrameRequestCallback[] = [];
+  vi.stubGlobal("requestAnimationFrame", (run: FrameRequestCallback) => frames.push(run));
+  try {
+    const { client, asked } = halves(MIXED);
+    const shown: FilterSet[] = [];
+    const whole = loadFilters(client, "c", (part) => shown.push(part));
+    await vi.advanceTimersByTimeAsync(1000);
+    expect([shown.length, asked.length]).toEqual([1, 1]);
+    for (const frame of frames) frame(0);
+    expect(asked.length).toBe(1);
+    await vi.advanceTimersByTimeAsync(150);
+    expect(asked.length).toBe(2);
+    expect((await whole).weights).toEqual(MIXED);
+  } finally {
+    vi.unstubAllGlobals();
+    vi.useRealTimers();
+  }
 });
 
 it("takes weights as they are by then where they have changed meanwhile", async () => {

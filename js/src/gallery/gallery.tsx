@@ -48,6 +48,8 @@ export function Gallery({ store, model, steering, title }: Props) {
       lead.dpr.value = dpr;
       const scene = model.scene.value;
       if (!scene) return;
+      // before it is drawn: where the camera was, another layer would be drawn for nothing
+      steering.settle();
       const choice = {
         camera: steering.camera.value,
         // the choice is one of the chosen layer; what is drawn may still be the last one
@@ -163,16 +165,18 @@ const layoutOf = (model: GalleryModel) => model.scene.peek()?.layout ?? { outs: 
 function follow(store: Store, model: GalleryModel, steering: Steering): () => void {
   let drawn = "";
   let before = model.limits.peek();
+  steering.settle = () => {
+    const limits = model.limits.value;
+    const { layer } = model.set.value;
+    const now = `${layer} ${model.scene.value?.flow}`;
+    if (now === drawn && limits === before) return;
+    const whole = now !== drawn || isFitted(steering.target, before);
+    steering.jump(whole ? fitted(limits) : steering.target);
+    drawn = now;
+    before = limits;
+  };
   const stops = [
-    effect(() => {
-      const limits = model.limits.value;
-      const { layer } = model.set.value;
-      const now = `${layer} ${model.scene.value?.flow}`;
-      const whole = now !== drawn || isFitted(steering.target, before);
-      steering.jump(whole ? fitted(limits) : steering.target);
-      drawn = now;
-      before = limits;
-    }),
+    effect(() => steering.settle()),
     effect(() => {
       store.traits.layer.value;
       model.hover.value = null;
@@ -197,6 +201,7 @@ function follow(store: Store, model: GalleryModel, steering: Steering): () => vo
   ];
   return () => {
     for (const stop of stops) stop();
+    steering.settle = () => {};
   };
 }
 
