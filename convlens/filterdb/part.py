@@ -21,8 +21,6 @@ Places = npt.NDArray[np.int64]
 
 _REMEMBERED = 256 << 20  # bytes of measurements that are kept, the newest at least
 
-_TASK = 4  # chunks to a task of a cluster, which takes milliseconds to be given out
-
 Known = tuple[npt.NDArray[np.bool_], State]
 
 
@@ -104,8 +102,7 @@ class Part:
         known, state = self.store.of(kernel)
         missing = self.rows[~known[self.rows]]
         if len(missing):
-            size = CHUNK if running.client is None else CHUNK * _TASK
-            chunks = chunks_of(self.layout.spans[missing], missing.tolist(), size)
+            chunks = chunks_of(self.layout.spans[missing], missing.tolist(), CHUNK)
             found = yield from scan(self.source, kernel, chunks, len(known), running)
             for name, array in found.items():
                 state[name][missing] = array[missing]

@@ -76,7 +76,12 @@ class Source:
         node, extents = _opened(self.path, self.dataset)
         try:
             if extents is not None and stop > start:
-                return extents.view(start, stop).reshape(-1, self.taps)
+                mapped = extents.view(start, stop)
+                if mapped.flags.aligned:
+                    return mapped.reshape(-1, self.taps)
+                found = _memory(mapped.shape, mapped.dtype)
+                np.copyto(found, mapped)
+                return found.reshape(-1, self.taps)
             # The same memory again: to be given new pages takes as long as to be read into.
             found = _memory((stop - start, *node.shape[1:]), node.dtype)
             if stop > start:

@@ -72,6 +72,22 @@ def test_chunks_that_lie_apart(tmp_path: Path) -> None:
     same(path, data, PIECES)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_chunks_at_odd_places(tmp_path: Path, dtype: Any) -> None:
+    path, data = tmp_path / "a.h5", filters(dtype)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("before", data=np.zeros(10_001, np.uint8))
+        file.create_dataset("filters", data=data)
+    with h5py.File(path) as file:
+        extents = extents_of(str(path), file["filters"])
+    assert extents is not None
+    assert not extents.view(7, 20_000).flags.aligned
+    same(path, data, PIECES)
+    source = Source(str(path), "filters", N, 9)
+    assert all(rows.flags.aligned for _, rows in source.read(PIECES))  # or loops do not take them
+    close_files()
+
+
 @pytest.mark.parametrize(
     "how",
     [
