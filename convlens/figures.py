@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from convlens import measures
-from convlens.orthogonality import orthogonality_of
+from convlens.orthogonality import orthogonality_of, pays_to_round
 from convlens.randomness import compat_threshold, random_entropy
 from convlens.scores import NOT_YET, LayerQuality
 
@@ -42,7 +42,8 @@ def figures_of(
         return found.frozen()
     with measures.undisturbed(weight):
         rows = measures.as_rows(weight)
-        look = measures.look_at(rows)
+        rounds = orthogonality and pays_to_round(rows.view(out, -1), groups)
+        look = measures.look_at(rows, out if rounds else 0)
         if not finite(look, rows):
             found["reason"] = _not_finite(rows)
             return found.frozen()
@@ -50,12 +51,12 @@ def figures_of(
         found.update(max_abs=look.high, exact_zeros=zeros / rows.numel())
         rows, factor = measures.scaled(rows, look.high)
         if factor != 1:
-            look = measures.look_at(rows)
+            look = measures.look_at(rows, out if rounds else 0)
         moments = measures.moments_of(rows, look.moments)
         found.update(l1=look.l1 * factor, l2=moments.length * factor, moments=moments)
         _add_entropy(found, moments)
         _add_sparsity(found, rows, look, moments)
-        _add_orthogonality(found, rows, orthogonality)
+        _add_orthogonality(found, rows, orthogonality, look.rounded)
         return found.frozen()
 
 
@@ -145,14 +146,17 @@ def _add_normalized(found: _Found, name: str, entropy: float, n: int, taps: int)
         found.omit((name,), _FEW if taps == 9 else _NINE_TAPS)
 
 
-def _add_orthogonality(found: _Found, rows: Tensor, asked: bool) -> None:
+def _add_orthogonality(
+    found: _Found, rows: Tensor, asked: bool, rounded: measures.Rounded | None = None
+) -> None:
     both = ("orthogonality", "orthogonality_excluded")
     if not asked:
         found.omit(both, NOT_YET)
     elif found["groups"] > 1 and found["inputs"] == 1:
         found.omit(both, _DEPTHWISE)
     else:
-        value, excluded = orthogonality_of(rows.view(found["out"], -1), found["groups"])
+        whole = rows.view(found["out"], -1)
+        value, excluded = orthogonality_of(whole, found["groups"], rounded)
         found.update(orthogonality=value, orthogonality_excluded=excluded)
         if value is None:
             found.omit(both[:1], _FEW_OUTPUTS if found["groups"] == 1 else _FEW_IN_GROUP)

@@ -37,58 +37,172 @@ _how = {
 def _add(block: Floats, gram: Doubles, total: Doubles) -> None:
     """Add up x x^T (lower half) and x of the filters that are the columns of `block`."""
     taps, _ = block.shape
-    for tap in range(taps):
-        plain = np.float32(0)
+    threes = taps // 3 * 3
+    zero = np.float32(0)
+    # Three taps by three at a time: what is loaded once is multiplied three times.
+    for tap in range(0, threes, 3):
+        x, y, z = block[tap], block[tap + 1], block[tap + 2]
+        sx = sy = sz = xx = yx = yy = zx = zy = zz = zero
+        for i in range(_BLOCK):
+            u, v, w = x[i], y[i], z[i]
+            sx, sy, sz = sx + u, sy + v, sz + w
+            xx, yx, yy = xx + u * u, yx + v * u, yy + v * v
+            zx, zy, zz = zx + w * u, zy + w * v, zz + w * w
+        total[tap] += sx
+        total[tap + 1] += sy
+        total[tap + 2] += sz
+        gram[tap, tap] += xx
+        gram[tap + 1, tap] += yx
+        gram[tap + 1, tap + 1] += yy
+        gram[tap + 2, tap] += zx
+        gram[tap + 2, tap + 1] += zy
+        gram[tap + 2, tap + 2] += zz
+        for other in range(0, tap, 3):
+            a, b, c = block[other], block[other + 1], block[other + 2]
+            xa = xb = xc = ya = yb = yc = za = zb = zc = zero
+            for i in range(_BLOCK):
+                u, v, w, q, r, s = x[i], y[i], z[i], a[i], b[i], c[i]
+                xa, xb, xc = xa + u * q, xb + u * r, xc + u * s
+                ya, yb, yc = ya + v * q, yb + v * r, yc + v * s
+                za, zb, zc = za + w * q, zb + w * r, zc + w * s
+            gram[tap, other] += xa
+            gram[tap, other + 1] += xb
+            gram[tap, other + 2] += xc
+            gram[tap + 1, other] += ya
+            gram[tap + 1, other + 1] += yb
+            gram[tap + 1, other + 2] += yc
+            gram[tap + 2, other] += za
+            gram[tap + 2, other + 1] += zb
+            gram[tap + 2, other + 2] += zc
+    for tap in range(threes, taps):
+        plain = zero
         for i in range(_BLOCK):
             plain += block[tap, i]
         total[tap] += plain
         for other in range(tap + 1):
-            product = np.float32(0)
+            product = zero
             for i in range(_BLOCK):
                 product += block[tap, i] * block[other, i]
             gram[tap, other] += product
 
 
-@_compiled("UniTuple(f8, 3)(f4[:, ::1], f4[::1], f8[:, ::1], f8[::1])", **_how)
-def look(rows: Floats, peaks: Floats, gram: Doubles, total: Doubles) -> tuple[float, float, float]:
+@_compiled("void(f4[::1], f4[:, ::1], i8)", **_how)
+def _lay_out(piece: Floats, block: Floats, count: int) -> None:
+    """Make the filters in `piece` the columns of `block`."""
+    taps, _ = block.shape
+    if taps == 9:  # the most usual number, known to the compiler
+        for tap in range(9):
+            for i in range(count):
+                block[tap, i] = piece[i * 9 + tap]
+    else:
+        for tap in range(taps):
+            for i in range(count):
+                block[tap, i] = piece[i * taps + tap]
+
+
+@_compiled("f4(f4[:, ::1], f4[::1], f4[:, ::1], i8)", **_how)
+def _sizes(block: Floats, peaks: Floats, ends: Floats, count: int) -> np.float32:
+    """Find the peak of each of the first `count` columns, and return the sum of absolute values.
+
+    `ends` keeps the largest and the smallest value of all columns at one place. Each loop is one
+    that becomes vectors: the largest of an array would not.
+    """
+    taps, _ = block.shape
+    size = np.float32(0)
+    highs, lows = ends[0], ends[1]
+    if taps == 9:
+        for i in range(count):
+            a, b, c = abs(block[0, i]), abs(block[1, i]), abs(block[2, i])
+            d, e, f = abs(block[3, i]), abs(block[4, i]), abs(block[5, i])
+            g, h, k = abs(block[6, i]), abs(block[7, i]), abs(block[8, i])
+            size += ((a + b) + (c + d)) + ((e + f) + (g + h)) + k
+            peaks[i] = max(a, b, c, d, e, f, g, h, k)
+            lows[i] = min(a, b, c, d, e, f, g, h, k, lows[i])
+    else:
+        for i in range(count):
+            peaks[i] = 0
+        for tap in range(taps):
+            for i in range(count):
+                value = abs(block[tap, i])
+                size += value
+                peaks[i] = max(value, peaks[i])
+                lows[i] = min(value, lows[i])
+    for i in range(count):
+        highs[i] = max(peaks[i], highs[i])
+    return size
+
+
+@_compiled("void(f4[::1], u4[::1], i8, i8, u2[:, ::1], f8[:, ::1])", **_how)
+def _round(
+    flat: Floats,
+    raw: npt.NDArray[np.uint32],
+    start: int,
+    stop: int,
+    rounded: npt.NDArray[np.uint16],
+    squares: Doubles,
+) -> None:
+    """Round weights from `start` to `stop` to the nearest bfloat16, ties to even."""
+    rows, width = rounded.shape
+    into = rounded.reshape(rows * width)
+    bits = np.empty(_PIECE, np.uint32)
+    values = bits.view(np.float32)
+    while start < stop:
+        row = start // width
+        count = min((row + 1) * width - start, stop - start, _PIECE)
+        source, plain = raw[start : start + count], flat[start : start + count]
+        target = into[start : start + count]
+        for i in range(count):
+            odd = np.uint32((source[i] >> np.uint32(16)) & np.uint32(1))
+            up = np.uint32(source[i] + np.uint32(0x7FFF) + odd)
+            bits[i] = up & np.uint32(0xFFFF0000)
+            target[i] = np.uint16(up >> np.uint32(16))
+        exact, rough = np.float32(0), np.float32(0)
+        for i in range(count):
+            exact += plain[i] * plain[i]
+            rough += values[i] * values[i]
+        squares[0, row] += exact
+        squares[1, row] += rough
+        start += count
+
+
+@_compiled(
+    "UniTuple(f8, 3)(f4[:, ::1], f4[::1], f8[:, ::1], f8[::1], u2[:, ::1], f8[:, ::1])", **_how
+)
+def look(
+    rows: Floats,
+    peaks: Floats,
+    gram: Doubles,
+    total: Doubles,
+    rounded: npt.NDArray[np.uint16],
+    squares: Doubles,
+) -> tuple[float, float, float]:
     """Find the peak of each filter in `rows` (n, K), and add up x x^T (lower half) and x.
 
-    Returns the sum of absolute values, the largest, and the number of zeros.
+    Where `rounded` (outputs, weights of each) is not empty, the bits of the nearest bfloat16 go
+    there, and the squares of each output's weights are added up in `squares`, before rounding and
+    after. Returns the sum of absolute values, the largest, and the smallest.
     """
     n, taps = rows.shape
     flat = rows.reshape(n * taps)
+    raw = flat.view(np.uint32)
     block = np.zeros((taps, _BLOCK), np.float32)
     peak = np.empty(_BLOCK, np.float32)
-    size = np.empty(_BLOCK, np.float32)
-    l1, high, zeros = 0.0, np.float32(0), 0
+    ends = np.empty((2, _BLOCK), np.float32)
+    ends[0] = 0
+    ends[1] = np.inf
+    l1 = 0.0
     for start in range(0, n, _BLOCK):
         count = min(_BLOCK, n - start)
         if count < _BLOCK:
             block[:] = 0
-            zeros -= taps * (_BLOCK - count)
-        piece = flat[start * taps : (start + count) * taps]
-        for tap in range(taps):
-            for i in range(count):
-                block[tap, i] = piece[i * taps + tap]
+        stop = start + count
+        _lay_out(flat[start * taps : stop * taps], block, count)
         _add(block, gram, total)
-        peak[:] = 0
-        size[:] = 0
-        for tap in range(taps):
-            none = 0
-            for i in range(_BLOCK):
-                value = abs(block[tap, i])
-                size[i] += value
-                peak[i] = max(value, peak[i])
-                none += value == 0
-            zeros += none
-        sizes = np.float32(0)
-        for i in range(_BLOCK):
-            sizes += size[i]
-        l1 += sizes
-        for i in range(count):
-            peaks[start + i] = peak[i]
-            high = max(peak[i], high)
-    return l1, float(high), float(zeros)
+        l1 += _sizes(block, peak, ends, count)
+        peaks[start:stop] = peak[:count]
+        if rounded.size:
+            _round(flat, raw, start * taps, stop * taps, rounded, squares)
+    return l1, float(ends[0].max()), float(ends[1].min())
 
 
 @_compiled("i8(f4[:, ::1], f4[::1], f4, b1[::1], f8[:, ::1], f8[::1])", **_how)

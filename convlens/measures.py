@@ -26,6 +26,7 @@ from convlens.errors import ArgumentError
 __all__ = [
     "Look",
     "Moments",
+    "Rounded",
     "as_rows",
     "clean_moments",
     "float32_is_exact",
@@ -64,6 +65,20 @@ class Look:
     """Whether a weight is exactly zero."""
     moments: Moments | None = None
     """The sums over the filters, where they came with the look."""
+    rounded: Rounded | None = None
+    """The outputs in bfloat16, where they came with the look."""
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """The output filters of a layer, rounded to bfloat16."""
+
+    rows: Tensor
+    """Each flattened output filter, (out, p)."""
+    lengths: Tensor
+    """Their Euclidean norms."""
+    exact: Tensor
+    """Their norms before rounding."""
 
 
 def as_rows(weight: Tensor) -> Tensor:
@@ -75,10 +90,13 @@ def as_rows(weight: Tensor) -> Tensor:
     return weight.reshape(count, taps).contiguous()
 
 
-def look_at(rows: Tensor) -> Look:
-    """Find the sizes of the filters in `rows`, which is not empty."""
+def look_at(rows: Tensor, outputs: int = 0) -> Look:
+    """Find the sizes of the filters in `rows`, which is not empty.
+
+    Where `outputs` are given, and a compiled pass does it, they are rounded to bfloat16 as well.
+    """
     n, taps = rows.shape
-    if _suits(rows) and (known := _compiled_look(rows)) is not None:
+    if _suits(rows) and (known := _compiled_look(rows, outputs)) is not None:
         return known
     step = max(64, _CACHED // taps // 64 * 64) if rows.device.type == "cpu" else _SUMMED
     # One small place for absolute values: fresh memory costs more than what is done with them.
@@ -100,16 +118,25 @@ def _suits(rows: Tensor) -> bool:
     return plain and rows.shape[1] in _COMPILED and compiled.passes() is not None
 
 
-def _compiled_look(rows: Tensor) -> Look | None:
+def _compiled_look(rows: Tensor, outputs: int) -> Look | None:
     """Look and sum up at once; None where the sums mean nothing, as with weights not finite."""
     passes = cast(Any, compiled.passes())
     n, taps = rows.shape
     peaks, gram, total = np.empty(n, np.float32), np.zeros((taps, taps)), np.zeros(taps)
-    l1, high, zeros = passes.look(rows.numpy(), peaks, gram, total)
+    width = rows.numel() // outputs if outputs else 0
+    bits, squares = np.empty((outputs, width), np.uint16), np.zeros((2, outputs))
+    l1, high, low = passes.look(rows.numpy(), peaks, gram, total, bits, squares)
     if not math.isfinite(l1):
         return None
+    rounded = None
+    if outputs:
+        exact, lengths = torch.from_numpy(np.sqrt(squares).astype(np.float32))
+        # torch takes no unsigned numbers for bfloat16, but signed ones of the same bits.
+        rounded = Rounded(
+            torch.from_numpy(bits.view(np.int16)).view(torch.bfloat16), lengths, exact
+        )
     moments = Moments(n, _mirrored(gram), total)
-    return Look(torch.from_numpy(peaks), high, l1, zeros > 0, moments)
+    return Look(torch.from_numpy(peaks), high, l1, low == 0, moments, rounded)
 
 
 def _mirrored(lower: Floats) -> Floats:

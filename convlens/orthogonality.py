@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from convlens import compiled
-from convlens.measures import float32_is_exact, norm, parts
+from convlens.measures import Rounded, float32_is_exact, norm, parts
 
-__all__ = ["orthogonality_of"]
+__all__ = ["orthogonality_of", "pays_to_round"]
 
 _BLOCK = 1 << 22  # numbers in a temporary product
 _STEP = 256  # rows of a temporary product
@@ -25,7 +25,9 @@ _LARGE = 1 << 18  # weights over which rounding errors cancel to 1e-6
 _TOLERANCE = 1e-5  # of their mean |cosine|; that of all is some ten times more precise
 
 
-def orthogonality_of(weight: Tensor, groups: int) -> tuple[float | None, int]:
+def orthogonality_of(
+    weight: Tensor, groups: int, rounded: Rounded | None = None
+) -> tuple[float | None, int]:
     """Return 1 - mean |cosine| between output filters, and how many zero ones were left out.
 
     Parameters
@@ -34,6 +36,8 @@ def orthogonality_of(weight: Tensor, groups: int) -> tuple[float | None, int]:
         (out, p), one flattened output filter in each row, of a safe magnitude.
     groups : int
         Outputs are compared within their group only.
+    rounded : Rounded, optional
+        `weight` in bfloat16 where that is known already.
 
     Returns
     -------
@@ -42,9 +46,10 @@ def orthogonality_of(weight: Tensor, groups: int) -> tuple[float | None, int]:
     excluded : int
         Number of zero filters.
     """
-    rows, size = _sized(weight, groups)
-    faint = (size < 1e-10).nonzero().squeeze(1)
-    if faint.numel():  # their squares underflow: the direction is what counts
+    rows, size = _sized(weight, groups) if rounded is None else (rounded.rows, rounded.lengths)
+    if float(size.min()) < 1e-10:  # their squares underflow: the direction is what counts
+        faint = (size < 1e-10).nonzero().squeeze(1)
+        rounded = None
         peak = weight[faint].abs().amax(1, keepdim=True)
         weight = weight.index_copy(0, faint, weight[faint] / torch.where(peak > 0, peak, 1))
         rows, size = _sized(weight, groups)
@@ -59,7 +64,7 @@ def orthogonality_of(weight: Tensor, groups: int) -> tuple[float | None, int]:
     if not pairs:
         return None, excluded
     if groups == 1:
-        whole = _overlap(weight, rows, inverse)
+        whole = _overlap(weight, rows, inverse, None if rounded is None else rounded.exact)
     else:
         shape = (groups, len(weight) // groups)
         whole = _grouped_overlap(weight.view(*shape, -1), inverse.view(shape))
@@ -67,13 +72,18 @@ def orthogonality_of(weight: Tensor, groups: int) -> tuple[float | None, int]:
     return max(0.0, 1 - whole / pairs), excluded
 
 
+def pays_to_round(weight: Tensor, groups: int) -> bool:
+    """Whether products of the rows of `weight` are to be computed in bfloat16."""
+    large = groups == 1 and len(weight) >= _WIDE and weight.numel() >= _LARGE
+    return large and _best_product(weight) is _product_by_onednn and _has_fast_bfloat16()
+
+
 def _sized(weight: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     """Return the rows as they are to be multiplied, in bfloat16 where that pays, and their norms.
 
     With the norms that they have after rounding, the largest error of rounding cancels.
     """
-    large = groups == 1 and len(weight) >= _WIDE and weight.numel() >= _LARGE
-    if not (large and _best_product(weight) is _product_by_onednn and _has_fast_bfloat16()):
+    if not pays_to_round(weight, groups):
         return weight, norm(weight, dim=1)
     if (passes := compiled.passes()) is not None:
         rounded, lengths = weight.bfloat16(), weight.new_empty(len(weight))
@@ -88,11 +98,11 @@ def _sized(weight: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     return rounded, torch.cat(sizes)
 
 
-def _overlap(weight: Tensor, rows: Tensor, inverse: Tensor) -> float:
+def _overlap(weight: Tensor, rows: Tensor, inverse: Tensor, exact: Tensor | None) -> float:
     """Sum |cosine| over the ordered pairs of different rows."""
     if rows.dtype == torch.bfloat16:
         whole = _rounded_triangle(rows, inverse)
-        if abs(_bias(weight, rows, inverse)) < _TOLERANCE:
+        if abs(_bias(weight, rows, inverse, exact)) < _TOLERANCE:
             return whole
         size = norm(weight, dim=1)
         inverse = torch.where(size > 0, 1 / size, 0)
@@ -176,7 +186,7 @@ def _has_fast_bfloat16() -> bool:
     return known is not None and bool(known())
 
 
-def _bias(weight: Tensor, rounded: Tensor, inverse: Tensor) -> float:
+def _bias(weight: Tensor, rounded: Tensor, inverse: Tensor, exact: Tensor | None) -> float:
     """Estimate by how much rounding changes the mean |cosine|, from a sample of the pairs.
 
     Rounding errors have no bias and cancel, mostly to 1e-7. Where filters are copies of few others
@@ -185,8 +195,11 @@ def _bias(weight: Tensor, rounded: Tensor, inverse: Tensor) -> float:
     step = len(weight) // _SAMPLE
     few, many = slice(1, None, 4 * step), slice(0, None, step)  # no output with itself
     some, others = weight[few], weight[many]
-    lengths = norm(some, dim=1)[:, None] * norm(others, dim=1)
-    exact = _product(some, others).abs_().div_(lengths.clamp_(min=1e-30))
+    if exact is None:
+        lengths = norm(some, dim=1)[:, None] * norm(others, dim=1)
+    else:
+        lengths = exact[few, None] * exact[many]
+    right = _product(some, others).abs_().div_(lengths.clamp_(min=1e-30))
     rough = _product_of_bfloat16(rounded[few], rounded[many]).abs_()
     mean = (rough @ inverse[many]).dot(inverse[few]) / rough.numel()
-    return float(mean - exact.mean())
+    return float(mean - right.mean())

@@ -247,7 +247,8 @@ def _measured(layers: Sequence[Layer], eps: float, orthogonality: bool) -> Gener
         yield from (call() for call in calls)
         return
     at_once = (
-        size <= _ALONE and layer.device == "cpu" for size, layer in zip(sizes, layers, strict=True)
+        size if size <= _ALONE and layer.device == "cpu" else 0
+        for size, layer in zip(sizes, layers, strict=True)
     )
     yield from in_order(zip(calls, at_once, strict=True))
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import lru_cache
+from queue import PriorityQueue
 from typing import TypeVar
 
 import torch
@@ -17,6 +18,9 @@ __all__ = ["in_order", "one_thread"]
 
 T = TypeVar("T")
 
+_AHEAD = 8  # calls for each thread to choose the largest from
+_FEW = 2  # the same where those ahead are much already
+_HELD = 1 << 24  # work, in weights, that is much: 64 MB where reading them makes a copy
 _MOST = 8  # threads beyond which the interpreter is what they wait for
 
 
@@ -51,14 +55,15 @@ def one_thread(wanted: bool = True) -> Generator[None]:
         torch.set_num_threads(before)
 
 
-def in_order(calls: Iterable[tuple[Callable[[], T], bool]]) -> Generator[T]:
+def in_order(calls: Iterable[tuple[Callable[[], T], int]]) -> Generator[T]:
     """Make calls on several threads, each of which computes alone, and yield what they return.
 
     Parameters
     ----------
-    calls : iterable of (callable, bool)
-        Taken from on the caller's thread, a few ahead. Those with False are made on that thread,
-        with all of torch's.
+    calls : iterable of (callable, int)
+        Taken from on the caller's thread, a few ahead, with how much work each is: of those, the
+        largest begins first, so that no thread has much left when the others are done. Those with
+        0 are made on the caller's thread, with all of torch's.
 
     Yields
     ------
@@ -67,25 +72,43 @@ def in_order(calls: Iterable[tuple[Callable[[], T], bool]]) -> Generator[T]:
 
     Examples
     --------
-    >>> list(in_order((lambda n=n: n * n, True) for n in range(4)))
+    >>> list(in_order((lambda n=n: n * n, 1) for n in range(4)))
     [0, 1, 4, 9]
     """
     workers, number = _workers(torch.get_num_threads())
-    running: deque[Future[T]] = deque()
-    waiting: deque[Callable[[], T]] = deque()
+    running: deque[Future[None]] = deque()
+    waiting: deque[tuple[Callable[[], T], int]] = deque()
+    ahead: PriorityQueue[tuple[int, int, Callable[[], T], Future[T]]] = PriorityQueue()
+    held = 0
     try:
-        for call, elsewhere in calls:
-            if elsewhere:
-                running.append(workers.submit(call))
-            waiting.append(running[-1].result if elsewhere else call)
-            if len(waiting) > 2 * number:
-                yield waiting.popleft()()
+        for place, (call, amount) in enumerate(calls):
+            if amount:
+                found: Future[T] = Future()
+                ahead.put((-amount, place, call, found))
+                running.append(workers.submit(_make_largest, ahead))
+                call = found.result
+            waiting.append((call, amount))
+            held += amount
+            few = _FEW if held > _HELD else _AHEAD
+            if len(waiting) > few * number:
+                result, amount = waiting.popleft()
+                held -= amount
+                yield result()
         while waiting:
-            yield waiting.popleft()()
+            yield waiting.popleft()[0]()
     finally:
         for future in running:
             future.cancel()
         wait(running)
+
+
+def _make_largest(ahead: PriorityQueue[tuple[int, int, Callable[[], T], Future[T]]]) -> None:
+    """Make the call that is the most work of those that wait."""
+    *_, call, found = ahead.get_nowait()
+    try:
+        found.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+        found.set_exception(error)
 
 
 @lru_cache(maxsize=1)

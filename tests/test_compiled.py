@@ -242,3 +242,16 @@ def test_who_measures_once_does_not_load_numba() -> None:
         assert compiled.passes() is not None
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=250)
+
+
+@pytest.mark.parametrize("shape", [(7, 5, 3, 3), (43, 3, 5, 2), (300, 200, 3, 3)])
+def test_outputs_are_rounded_as_torch_does(shape: tuple[int, ...]) -> None:
+    weight = weight_like(shape)
+    ties = torch.tensor([0x3F808000, 0x3F818000, -0x407E8000], dtype=torch.int32)
+    weight.view(-1)[:3] = ties.view(torch.float32)  # half-way between two of bfloat16
+    found = measures.look_at(measures.as_rows(weight), len(weight)).rounded
+    assert found is not None
+    expected = weight.view(len(weight), -1)
+    assert torch.equal(found.rows, expected.bfloat16())
+    torch.testing.assert_close(found.lengths, expected.bfloat16().float().norm(dim=1))
+    torch.testing.assert_close(found.exact, expected.norm(dim=1))

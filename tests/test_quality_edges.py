@@ -43,8 +43,8 @@ def test_weights_that_turn_nan_meanwhile_give_a_reason(monkeypatch: pytest.Monke
     module = nn.Conv2d(3, 8, 3)
     look_at = measures.look_at
 
-    def look_and_train(rows: Tensor) -> measures.Look:
-        found = look_at(rows)
+    def look_and_train(rows: Tensor, outputs: int) -> measures.Look:
+        found = look_at(rows, outputs)
         nn.init.constant_(module.weight, math.nan)
         return found
 

@@ -98,6 +98,28 @@ def test_who_stops_early_leaves_nothing_running() -> None:
     assert len(ended) < 20
 
 
+def test_the_largest_begin_first() -> None:
+    torch.set_num_threads(2)
+    offered, made = threading.Event(), threading.Event()
+    begun: list[int] = []
+    amounts = [1, 5, 3, 9, 7]
+
+    def call(n: int) -> int:
+        begun.append(n)
+        if len(begun) == len(amounts):
+            made.set()
+        return n
+
+    def calls():
+        # One thread waits until all are there to choose from, and the other until they are made.
+        yield from ((partial(event.wait, 60), 99) for event in (offered, made))
+        yield from ((partial(call, n), n) for n in amounts)
+        offered.set()
+
+    assert list(in_order(calls())) == [True, True, *amounts]
+    assert begun == sorted(amounts, reverse=True)
+
+
 def test_the_error_of_a_call_comes_in_its_turn() -> None:
     found = in_order([(lambda: 1, True), (lambda: 1 // 0, True), (lambda: 3, True)])
     assert next(found) == 1
