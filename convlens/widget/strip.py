@@ -26,8 +26,6 @@ from convlens.widget.upload import read_image
 
 __all__ = ["PAGE", "Strip", "thumbnail"]
 
-"""The requests that a strip answers."""
-
 PAGE = 48
 THUMBNAIL = 64
 """Largest side in pixels; smaller inputs keep their size."""

@@ -114,7 +114,8 @@ def test_fills_stops_resumes_and_is_read_back(notebook: Notebook, networks: str)
     def told() -> str:
         row, column, drawn, finished, alike = notebook.run(1).split()
         assert (finished, alike) == ("True", "True")
-        assert int(drawn) == 8, "a batch was drawn twice, or left out"
+        # beside them at most the first, which the Lens reads to match the layers
+        assert int(drawn) in (8, 9), "a batch was drawn twice, or left out"
         for layer in (row, column):
             assert layer in (tip.text_content() or "")
         return row
