@@ -29,21 +29,23 @@ export function Controls({ store }: ViewProps) {
           ))}
         </select>
       </label>
-      <span>compressed is</span>
-      <Segments
-        label="Compressed"
-        options={[
-          { id: "model", label: model.title, title: `${model.title} is the compressed one` },
-          {
-            id: "reference",
-            label: reference?.title ?? "",
-            title: `${reference?.title} is the compressed one`,
-          },
-        ]}
-        value={(report?.side ?? after) as Exclude<After, "auto">}
-        disabled={fixed}
-        choose={(side) => store.set("compression_after", side)}
-      />
+      <span class="cl-choice">
+        compressed is
+        <Segments
+          label="Compressed"
+          options={[
+            { id: "model", label: model.title, title: `${model.title} is the compressed one` },
+            {
+              id: "reference",
+              label: reference?.title ?? "",
+              title: `${reference?.title} is the compressed one`,
+            },
+          ]}
+          value={(report?.side ?? after) as Exclude<After, "auto">}
+          disabled={fixed}
+          choose={(side) => store.set("compression_after", side)}
+        />
+      </span>
       <span class="cl-space" />
       <Progress store={store} />
       <p class="cl-plain">
