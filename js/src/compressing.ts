@@ -1,12 +1,13 @@
 // What compression did: measured once a person asks for it; the kernel keeps what it has, so that a
 // stopped report goes on where it was.
 import { batch, computed, effect, type ReadonlySignal, signal, untracked } from "@preact/signals";
-import { Asking } from "./asking";
+import { Asking, nameOf } from "./asking";
 import type { Client } from "./client";
 import type { Thumbnail } from "./inputs";
 import type { Arrays, Headers, KernelTraits, Traits } from "./protocol";
 import type { Signals } from "./state";
 import type { Matched } from "./wire/compression";
+import type { Beside } from "./wire/features";
 
 /** An input that is taken for another class. */
 export interface Flip {
@@ -37,6 +38,8 @@ export class Compressing {
   readonly unseen = signal<string | null>(null);
   /** The report is of what is chosen, and of the weights of now. */
   readonly current: ReadonlySignal<boolean>;
+  /** The compressed one of both. */
+  readonly side: ReadonlySignal<Beside>;
   /** The chosen layer, where it is in the report. */
   readonly change: ReadonlySignal<Matched | undefined>;
   /** Which of the flipped inputs are shown. */
@@ -48,6 +51,8 @@ export class Compressing {
   readonly #traits: Signals<Traits>;
   readonly #kernel: Signals<KernelTraits>;
   readonly #lost: ReadonlySignal<string>;
+  /** What "auto" is, once the kernel has said it. */
+  readonly #smaller = signal<Beside>("model");
   #recalled = false;
   /** The report that the pictures are of, and whether a page of them is on its way. */
   #pictured = "";
@@ -71,6 +76,12 @@ export class Compressing {
       const found = this.report.value.value;
       if (found?.after !== traits.compression_after.value) return false;
       return kernel._structure.value.offline || found.revision === kernel.revision.value;
+    });
+    this.side = computed(() => {
+      const after = traits.compression_after.value;
+      if (after !== "auto") return after;
+      const found = this.report.value.value;
+      return found?.after === after ? found.side : this.#smaller.value;
     });
     this.change = computed(() =>
       this.report.value.value?.layers.find(({ model }) => model === traits.layer.value),
@@ -98,7 +109,7 @@ export class Compressing {
         const asked = this.report.asked.value;
         if (!offline && !this.#recalled) untracked(this.#recall);
         // the other way round is another report; changed weights are measured when asked to
-        else if ((offline || asked) && asked !== JSON.stringify({ after })) {
+        else if ((offline || asked) && asked !== nameOf({ after })) {
           untracked(() => this.run());
         }
       }),
@@ -134,10 +145,11 @@ export class Compressing {
     this.#client.request("compression_known", { after }).then(
       ({ header, arrays }) => {
         const { flips } = arrays;
+        if (after === "auto") this.#smaller.value = header.side;
         if (!header.found || !flips || this.report.asked.peek()) return;
         const found = read(header as Headers["compression"], { flips });
         batch(() => {
-          this.report.asked.value = JSON.stringify({ after });
+          this.report.asked.value = nameOf({ after });
           this.report.value.value = found;
           this.report.stopped.value = !found?.finished;
         });
@@ -147,7 +159,8 @@ export class Compressing {
   };
 
   /** Fetches pictures of flipped inputs, page by page. */
-  async #look({ after, side, revision, flips }: Report): Promise<void> {
+  async #look(report: Report): Promise<void> {
+    const { after, side, revision, flips } = report;
     const name = [side, revision].join("\n");
     if (name !== this.#pictured) {
       batch(() => {
@@ -193,6 +206,9 @@ export class Compressing {
     } finally {
       this.#reading = false;
     }
+    // what came meanwhile
+    const newest = this.report.value.peek();
+    if (newest && newest !== report && this.#shown()) void this.#look(newest);
   }
 }
 

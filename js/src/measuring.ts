@@ -110,6 +110,6 @@ export class Measuring {
   }
 }
 
-function byKey(rows: readonly Row[]): Map<string, Row> {
+export function byKey(rows: readonly Row[]): Map<string, Row> {
   return new Map(rows.map((row) => [row.key, row]));
 }

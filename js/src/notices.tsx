@@ -64,6 +64,7 @@ function Notice({ tone, icon, children }: NoticeProps) {
 interface ProblemProps {
   store: Store;
   problem: Problem;
+  /** Offered while there is a kernel to ask. */
   retry?: (() => void) | undefined;
   dismiss?: (() => void) | undefined;
 }
@@ -80,7 +81,7 @@ export function ProblemNotice({ store, problem, retry, dismiss }: ProblemProps) 
       <Icon name="bad" />
       <div class="cl-notice-text">
         <span>{message}</span>
-        {retry && (
+        {retry && store.live.value && (
           <button type="button" class="cl-link" onClick={retry}>
             <Icon name="refresh" /> Try again
           </button>

@@ -5,8 +5,9 @@ import { LayerCache, type Loaded, type Problem, toProblem } from "./cache";
 import { Cancelled, type Client } from "./client";
 import { type Bar, sparsityAxis } from "./draw/bars";
 import { toBar } from "./eps";
+import type { History } from "./history";
 import { type Distribution, type FilterSet, loadDistribution, loadFilters } from "./load";
-import type { Measuring } from "./measuring";
+import { byKey, type Measuring } from "./measuring";
 import type { KernelTraits, LayerInfo, Row, Traits } from "./protocol";
 import type { Signals } from "./state";
 import type { Paired, Partner } from "./wire/reference";
@@ -18,6 +19,7 @@ interface Beside {
   lost: ReadonlySignal<string>;
   eps: ReadonlySignal<number>;
   measuring: Measuring;
+  history: History;
   distribution: ReadonlySignal<Loaded<Distribution>>;
   filters: ReadonlySignal<Loaded<FilterSet>>;
 }
@@ -86,7 +88,7 @@ export class Pairing {
     this.rows = this.#rows;
     this.bars = computed(() => {
       const grid = kernel._structure.value.eps_grid;
-      const [eps, entropy] = [traits.eps.value, traits.entropy.value];
+      const [eps, entropy] = [store.history.eps.value, traits.entropy.value];
       return layers.value.map((layer) => {
         const row = this.rows.value.get(layer.key);
         return row && row.reason === null ? toBar(layer, row, eps, entropy, grid) : null;
@@ -136,6 +138,7 @@ export class Pairing {
 
   /** The difference of a figure to the reference's; null where one of both has none. */
   change(key: string, figure: (row: Row) => number | null): number | null {
+    if (this.title.value === "") return null;
     const [mine, theirs] = [this.#store.measuring.rows.value.get(key), this.rows.value.get(key)];
     const [now, before] = [mine && figure(mine), theirs && figure(theirs)];
     return now == null || before == null ? null : now - before;
@@ -199,9 +202,9 @@ export class Pairing {
       );
   }
 
-  /** Asks again for what failed. */
-  retry(what: "distribution" | "filters"): void {
-    this.#caches[what].retry(this.#traits.layer.value, this.#kernel.revision.value);
+  /** Asks again for filters that failed. */
+  retry(): void {
+    this.#caches.filters.retry(this.#traits.layer.value, this.#kernel.revision.value);
   }
 
   #load(): void {
@@ -219,8 +222,4 @@ export class Pairing {
     const problem = toProblem(error);
     if (problem && !(error instanceof Cancelled)) this.#report(problem);
   }
-}
-
-function byKey(rows: readonly Row[]): Map<string, Row> {
-  return new Map(rows.map((row) => [row.key, row]));
 }

@@ -256,9 +256,13 @@ function Figures({ store, layer, row }: FiguresProps) {
   const max = pairing.sparsityMax.value;
   const grid = store.kernel._structure.value.eps_grid;
   const { guides } = store.kernel._structure.value;
-  const shareOf = (other: Row) => sparsityAt(other, store.traits.eps.value, grid);
+  const shareOf = (other: Row) => sparsityAt(other, store.history.eps.value, grid);
   const share = useComputed(() => (row ? shareOf(row) : null));
+  const ratioOf = (other: Row) => entropyOf(other, "normalized").value;
   const moved = useComputed(() => pairing.change(layer, shareOf));
+  const changed = useComputed(() => pairing.change(layer, ratioOf));
+  const shareBeside = useComputed(() => besideInWords(store, layer, shareOf, "share"));
+  const ratioBeside = useComputed(() => besideInWords(store, layer, ratioOf, "figure", 2));
   if (!row) {
     return (
       <>
@@ -267,20 +271,13 @@ function Figures({ store, layer, row }: FiguresProps) {
       </>
     );
   }
-  const ratioOf = (other: Row) => entropyOf(other, "normalized").value;
   const entropy = entropyOf(row, "normalized");
   const sparse = share.value;
   const top = 1.15;
   const told = (words: string, beside: string) => [words, beside].filter(Boolean).join(", ");
-  const sparsityWords = told(
-    `sparsity ${percent(sparse)}`,
-    besideInWords(store, layer, shareOf, "share"),
-  );
-  const entropyWords = told(
-    `entropy ${figure(entropy.value, 2)} of random`,
-    besideInWords(store, layer, ratioOf, "figure", 2),
-  );
-  const change = pairing.change(layer, ratioOf);
+  const sparsityWords = told(`sparsity ${percent(sparse)}`, shareBeside.value);
+  const entropyWords = told(`entropy ${figure(entropy.value, 2)} of random`, ratioBeside.value);
+  const change = changed.value;
   return (
     <>
       <span class="cl-bar" title={sparsityWords} aria-label={sparsityWords} role="img">

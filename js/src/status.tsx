@@ -90,7 +90,7 @@ export function statusFigures(store: Store): string[] {
   if (!row) return [shape, store.measuring.running.value ? "measuring…" : "not measured"];
   const grid = store.kernel._structure.value.eps_grid;
   const { pairing } = store;
-  const shareOf = (other: Row) => sparsityAt(other, store.traits.eps.value, grid);
+  const shareOf = (other: Row) => sparsityAt(other, store.history.eps.value, grid);
   const sparsity = `sparsity ${figure(shareOf(row))}${was(store, layer.key, shareOf)}`;
   const texts = [
     store.history.words.value && `at ${store.history.words.value}`,
@@ -123,9 +123,7 @@ function templateOf(store: Store): string | undefined {
   if (view.value === "saliency") return attributionOf(store);
   if (view.value === "drift") return driftInPython(store);
   if (view.value === "compression") {
-    const after = store.traits.compression_after.value;
-    const side = after === "auto" ? store.compressing.report.value.value?.side : after;
-    return store.kernel._structure.value.code.compression[side ?? "model"];
+    return store.kernel._structure.value.code.compression[store.compressing.side.value];
   }
   const { code } = store.kernel._structure.value;
   const { shown, partner } = store.pairing;

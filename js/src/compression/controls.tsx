@@ -1,7 +1,7 @@
 import { count } from "../format";
 import { Segments } from "../segments";
 import type { ViewProps } from "../state";
-import type { After, RankedBy } from "../wire/compression";
+import type { RankedBy } from "../wire/compression";
 
 /** What layers are ranked by, which model is the compressed one, and how far it is. */
 export function Controls({ store }: ViewProps) {
@@ -11,7 +11,6 @@ export function Controls({ store }: ViewProps) {
   const fixed = store.lost.value !== "";
   const none = (name: RankedBy) =>
     report?.finished && report.layers.every(({ missing }) => missing[name] !== undefined);
-  const after = traits.compression_after.value;
   return (
     <div class="cl-tools cl-compare">
       <label class="cl-choice">
@@ -41,7 +40,7 @@ export function Controls({ store }: ViewProps) {
               title: `${reference?.title} is the compressed one`,
             },
           ]}
-          value={(report?.side ?? after) as Exclude<After, "auto">}
+          value={compressing.side.value}
           disabled={fixed}
           choose={(side) => store.set("compression_after", side)}
         />

@@ -69,6 +69,7 @@ export function Flips({ store }: ViewProps) {
           tone: flip.kind === "lost" ? "wrong" : flip.kind === "won" ? "good" : "",
         })}
         pick={(flip) => pick(store, flip)}
+        able={({ index }) => compressing.seen.value.get(index)?.held === true}
         open={(flip) => explain(store, flip)}
         busy={compressing.report.running.value}
         waiting={false}

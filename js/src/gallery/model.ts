@@ -120,10 +120,7 @@ export class GalleryModel {
       return last;
     });
     this.current = computed(() => this.set.value.layer === traits.layer.value);
-    this.weights = computed(() => {
-      const { weights, loaded, inputs, taps } = this.set.value;
-      return weights.subarray(0, loaded * inputs * taps);
-    });
+    this.weights = computed(() => loadedOf(this.set.value));
     this.peaks = computed(() => peaksOf(this.weights.value, this.set.value.taps));
     this.sparse = computed(() =>
       // of a difference small is good: nothing to mark

@@ -24,18 +24,20 @@ export function HistorySlider({ store }: ViewProps) {
         show(next);
         if (next < history.moments.peek().length) return;
         playing.value = false;
-        settle();
       },
       Math.min(400, Math.max(60, 8000 / length)),
     );
-    return () => clearInterval(timer);
+    // paused, at its end, or another view: Python hears where it stands
+    return () => {
+      clearInterval(timer);
+      settle();
+    };
   }, [playing.value]);
 
   if (length === 0) return null;
   const play = () => {
     playing.value = !playing.value;
-    if (!playing.value) settle();
-    else if (at >= length) show(0);
+    if (playing.value && at >= length) show(0);
   };
   return (
     <div class="cl-tools cl-history">

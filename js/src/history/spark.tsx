@@ -12,7 +12,7 @@ interface Props {
 export function Spark({ store, layer }: Props) {
   const { history } = store;
   const line = useComputed(() => {
-    const values = history.series(layer, store.measuring.rows.value.get(layer));
+    const values = history.series(layer, store.measuring.now.value.get(layer));
     return {
       values,
       ...drawn(

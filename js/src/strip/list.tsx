@@ -27,6 +27,8 @@ interface Props<T extends Tile> extends ViewProps {
   items: readonly T[];
   show: (item: T) => Shown;
   pick: (item: T) => void;
+  /** Keys pass over what cannot be picked; by default all can. */
+  able?: (item: T) => boolean;
   /** On Enter and a double click. */
   open?: (item: T) => void;
   busy: boolean;
@@ -37,7 +39,7 @@ interface Props<T extends Tile> extends ViewProps {
 
 /** Inputs side by side, of which one is chosen; only those in sight are on the page. */
 export function List<T extends Tile>(props: Props<T>) {
-  const { store, label, items, show, pick, open, busy, waiting, none } = props;
+  const { store, label, items, show, pick, able, open, busy, waiting, none } = props;
   const id = `${store.client.name}-${label.replaceAll(" ", "-")}`;
   const element = useRef<HTMLDivElement>(null);
   const seen = useSignal({ left: 0, width: 1200 });
@@ -97,7 +99,10 @@ export function List<T extends Tile>(props: Props<T>) {
     }[event.key];
     if (to === undefined || last < 0) return;
     event.preventDefault();
-    pick(items[Math.min(last, Math.max(0, to))] as T);
+    const goal = Math.min(last, Math.max(0, to));
+    let next = goal;
+    while (able && next in items && !able(items[next] as T)) next += goal < at ? -1 : 1;
+    pick((items[next] ?? items[goal]) as T);
   };
 
   const first = Math.max(0, Math.floor(seen.value.left / STEP) - AROUND);

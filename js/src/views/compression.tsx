@@ -6,6 +6,7 @@ import { Flips } from "../compression/flips";
 import { compressionPicture } from "../compression/picture";
 import { RankingList } from "../compression/ranking";
 import { ProblemNotice } from "../notices";
+import { StartButton } from "../start";
 import type { ViewProps } from "../state";
 import "../css/compression.css";
 
@@ -36,13 +37,7 @@ export function CompressionView({ store }: ViewProps) {
   return (
     <div class="cl-filters cl-compression">
       <Controls store={store} />
-      {problem && (
-        <ProblemNotice
-          store={store}
-          problem={problem}
-          retry={store.live.value ? () => compressing.run() : undefined}
-        />
-      )}
+      {problem && <ProblemNotice store={store} problem={problem} retry={() => compressing.run()} />}
       {report ? (
         <div
           class={`cl-report${compressing.current.value ? "" : " cl-past"}`}
@@ -102,15 +97,7 @@ function Offer({ store }: ViewProps) {
             {model.title} and {reference?.title}, layer by layer: what each one costs, which inputs
             flip. It fills in and can be stopped.
           </p>
-          <button
-            type="button"
-            class="cl-button cl-primary"
-            disabled={!store.live.value}
-            title={store.lost.value || undefined}
-            onClick={() => store.compressing.run()}
-          >
-            Measure
-          </button>
+          <StartButton store={store} label="Measure" run={() => store.compressing.run()} />
         </>
       )}
     </section>

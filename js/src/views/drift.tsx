@@ -5,6 +5,7 @@ import { Chart } from "../drift/chart";
 import { Coefficients } from "../drift/coefficients";
 import { driftPicture } from "../drift/picture";
 import { ProblemNotice } from "../notices";
+import { StartButton } from "../start";
 import type { ViewProps } from "../state";
 import type { DriftAgainst } from "../wire/drift";
 import "../css/drift.css";
@@ -23,13 +24,7 @@ export function DriftView({ store }: ViewProps) {
   return (
     <div class="cl-filters cl-similarity cl-drift">
       <Controls store={store} />
-      {problem && (
-        <ProblemNotice
-          store={store}
-          problem={problem}
-          retry={store.live.value ? () => drifting.run() : undefined}
-        />
-      )}
+      {problem && <ProblemNotice store={store} problem={problem} retry={() => drifting.run()} />}
       {found && !found.whole ? (
         <div class="cl-empty">
           <p>{found.about}</p>
@@ -127,15 +122,7 @@ function Offer({ store }: ViewProps) {
               ? "It is large, and is read once: that can take minutes, and can be stopped."
               : "The filters of every layer; no inputs are needed."}
           </p>
-          <button
-            type="button"
-            class="cl-button cl-primary"
-            disabled={!store.live.value}
-            title={store.lost.value || undefined}
-            onClick={() => drifting.run()}
-          >
-            Compare
-          </button>
+          <StartButton store={store} label="Compare" run={() => drifting.run()} />
         </section>
       </div>
     </div>

@@ -74,12 +74,9 @@ export function FiltersView({ store }: ViewProps) {
   // without a kernel nothing more will come
   const lost = store.lost.value !== "" && !model.current.value;
   const notice = problem && (
-    <ProblemNotice
-      store={store}
-      problem={problem}
-      retry={store.live.value ? () => store.retry("filters") : undefined}
-    />
+    <ProblemNotice store={store} problem={problem} retry={() => store.retry("filters")} />
   );
+  const missing = shown.value === "model" ? null : store.pairing.filters.value.problem;
   if (notice && !value) return <div class="cl-filters">{notice}</div>;
   const { sort, scale } = store.traits;
   const rest = (
@@ -92,6 +89,9 @@ export function FiltersView({ store }: ViewProps) {
   return (
     <div class="cl-filters">
       {notice}
+      {missing && (
+        <ProblemNotice store={store} problem={missing} retry={() => store.pairing.retry()} />
+      )}
       <div class="cl-tools">
         <span class="cl-choice">
           order

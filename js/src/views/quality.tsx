@@ -174,7 +174,7 @@ function layerInWords(store: Store, index: number): string[] {
   const share = percent(sparsityAt(row, eps.value, grid));
   const sparse = count(sparseCount(row, eps.value, grid) ?? 0);
   const entropyIn = (other: Row) => entropyOf(other, entropy.value).value;
-  const shareIn = (other: Row) => sparsityAt(other, eps.value, grid);
+  const shareIn = (other: Row) => sparsityAt(other, store.history.eps.value, grid);
   return [
     nameOf(layer),
     value === null ? `no entropy: ${why}` : `entropy ${figure(value)}${ofRandom}`,

@@ -8,6 +8,7 @@ import { Diagonal } from "../similarity/diagonal";
 import { Heatmap, Legend } from "../similarity/heatmap";
 import { SimilarityModel } from "../similarity/model";
 import { similarityPicture } from "../similarity/picture";
+import { StartButton } from "../start";
 import type { ViewProps } from "../state";
 import { Steering } from "../steering";
 import "../css/similarity.css";
@@ -34,13 +35,7 @@ export function SimilarityView({ store }: ViewProps) {
   return (
     <div class="cl-filters cl-similarity">
       <Controls store={store} />
-      {problem && (
-        <ProblemNotice
-          store={store}
-          problem={problem}
-          retry={store.live.value ? () => comparing.run() : undefined}
-        />
-      )}
+      {problem && <ProblemNotice store={store} problem={problem} retry={() => comparing.run()} />}
       {found ? (
         <div class={`cl-filters-body${comparing.current.value ? "" : " cl-past"}`}>
           <div
@@ -102,15 +97,7 @@ function Offer({ store }: ViewProps) {
         Every layer with every other: {layers?.title}, on {inputs}. The picture fills in batch by
         batch, and can be stopped.
       </p>
-      <button
-        type="button"
-        class="cl-button cl-primary"
-        disabled={!store.live.value}
-        title={store.lost.value || undefined}
-        onClick={() => comparing.run()}
-      >
-        Compare
-      </button>
+      <StartButton store={store} label="Compare" run={() => comparing.run()} />
     </section>
   );
 }
