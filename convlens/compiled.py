@@ -1,9 +1,9 @@
 """Whether the passes that numba compiles are there, and how they come to be.
 
 numba is optional and slow to begin with: importing it takes a third of a second, and compiling the
-passes for the first time on a machine some three; they are then kept on disk. Nobody is made to
-wait for that. Who measures once never loads them; who measures again has them loaded meanwhile, and
-until then, or without numba, torch finds the same figures.
+passes for the first time on a machine some three; they are then kept on disk. No call waits for
+that, only the end of a process that comes sooner. Who measures once never loads them; who measures
+again has them loaded meanwhile, and until then, or without numba, torch finds the same figures.
 """
 
 from __future__ import annotations

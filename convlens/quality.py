@@ -238,7 +238,8 @@ def sparsity_curve(weight: Tensor, grid: Sequence[float]) -> npt.NDArray[np.int6
 
 def _measured(layers: Sequence[Layer], eps: float, orthogonality: bool) -> Generator[LayerQuality]:
     """Measure layers, one after the other or several at once."""
-    sizes = [math.prod(layer.shape) for layer in layers]
+    # On other devices torch does it all.
+    sizes = [math.prod(layer.shape) if layer.device == "cpu" else 0 for layer in layers]
     if sum(sizes) >= _OFTEN:
         compiled.load_soon()
     calls = (_call_for(layer, eps, orthogonality) for layer in layers)
@@ -246,10 +247,7 @@ def _measured(layers: Sequence[Layer], eps: float, orthogonality: bool) -> Gener
     if compiled.passes() is None or torch.get_num_threads() == 1:
         yield from (call() for call in calls)
         return
-    at_once = (
-        size if size <= _ALONE and layer.device == "cpu" else 0
-        for size, layer in zip(sizes, layers, strict=True)
-    )
+    at_once = (size if size <= _ALONE else 0 for size in sizes)
     yield from in_order(zip(calls, at_once, strict=True))
 
 

@@ -344,7 +344,7 @@ def _keep_generators(model: nn.Module, *, runs: bool) -> Callable[..., None]:
             else:
                 put(state)
         if runs and error is None:
-            _spared[model] = _spared.get(model, frozenset()) | left
+            _spared[model] = known | left
 
     return restore
 

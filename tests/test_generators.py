@@ -49,8 +49,10 @@ def seed() -> None:
 def beside(work: Any) -> list[tuple[float, ...]]:
     """Draw on this thread before and in the middle of what another runs, and after it."""
     inside, go_on = threading.Event(), threading.Event()
+    reached: list[bool] = []
 
     def meanwhile() -> None:
+        reached.append(True)
         inside.set()
         assert go_on.wait(60)
 
@@ -68,6 +70,7 @@ def beside(work: Any) -> list[tuple[float, ...]]:
     numbers.append(drawn())
     go_on.set()
     thread.join()
+    assert reached, "the other thread did not come to the middle"
     return [*numbers, drawn()]
 
 
@@ -140,6 +143,22 @@ def test_a_method_that_draws_sets_back_and_repeats() -> None:
         thread.join()
     assert drawn() == undisturbed()[0]
     np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_a_model_that_begins_to_draw_is_no_longer_spared() -> None:
+    class Later(Quiet):
+        draws = False
+
+        def forward(self, input: Any) -> Any:
+            out = super().forward(input)
+            return F.dropout(out, 0.1, training=True) if self.draws else out
+
+    model = Later()
+    model.eval()
+    for model.draws in (False, True):
+        with untouched(model, runs=True):
+            model(IMAGES)
+        assert may_draw(model) is model.draws
 
 
 def test_a_run_that_failed_says_nothing_of_what_is_drawn() -> None:

@@ -249,7 +249,8 @@ def test_one_moment_by_its_step_or_its_label(images):
     assert list(frame.index) == list(history.layers)
     np.testing.assert_array_equal(frame["sparsity"], history.figure("sparsity")[1])
     np.testing.assert_array_equal(frame["cka_last"], history.cka("last")[1])
-    assert history.place("done") == history.place(4) == 3
+    of_frame: Any = np.int64(4)
+    assert history.place("done") == history.place(4) == history.place(of_frame) == 3
     with pytest.raises(ArgumentError, match="no snapshot of step 3; the nearest is 2"):
         history.at(3)
     with pytest.raises(ArgumentError, match=r"labelled 'dome'; labels are 'done'\. Did you mean"):

@@ -1,6 +1,6 @@
 """The arithmetic of large databases of 3 x 3 filters on a CPU, by loops that numba compiles.
 
-The figures are those of torch in `convlens.filterdb.arithmetic`, some ten times as fast. Without
+The figures are those of torch in `convlens.filterdb.arithmetic`, some seven times as fast. Without
 numba, for other sizes and on other devices, torch does it all.
 """
 

@@ -8,6 +8,7 @@ on disk.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
 import numba
@@ -25,9 +26,9 @@ _SMALLEST = float(np.finfo(np.float64).tiny)
 _REORDER = {"reassoc", "contract", "nsz", "nnan"}
 
 
-def _compiled(function: Any) -> Any:
+def _compiled(function: Any, *, reorder: bool = True) -> Any:
     compile_it = cast(Any, numba.njit)
-    how = {"nogil": True, "fastmath": _REORDER, "error_model": "numpy"}
+    how = {"nogil": True, "fastmath": _REORDER if reorder else False, "error_model": "numpy"}
     try:
         return compile_it(cache=True, **how)(function)
     except RuntimeError:  # no folder that can be written to: compiled anew by each process
@@ -156,7 +157,7 @@ def _project(scaled: Any, size: int, basis: Any, shift: Any, found: Any) -> None
             )  # fmt: skip
 
 
-@_compiled
+@partial(_compiled, reorder=False)  # divided before they are added up: sums may overflow
 def _exact(values: Any, top: float, i: int, basis: Any, shift: Any, j: int) -> float:
     """Give one coefficient of one filter in double precision."""
     inverse = 1.0 / max(np.float64(top), _SMALLEST)

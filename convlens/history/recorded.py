@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -170,7 +171,7 @@ class History:
                 "There are no snapshots yet: take them with snapshot() or in recording()."
             )
         given: object = step
-        if isinstance(given, bool) or not isinstance(given, (int, str)):
+        if isinstance(given, bool) or not isinstance(given, (Integral, str)):
             raise ArgumentError(f"step must be the step or the label of a snapshot, not {step!r}.")
         known = [s.label if isinstance(step, str) else s.step for s in self._snapshots]
         for place in reversed(range(len(known))):
