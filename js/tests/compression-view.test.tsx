@@ -6,7 +6,7 @@ import { Status } from "../src/status";
 import { CompressionView } from "../src/views/compression";
 import { answer, LAYERS, OFFERED, picture } from "./compression";
 import { FakeModel, openStore, settle, structure } from "./fake";
-import { closePage, openPage } from "./page";
+import { closePage, ends, openPage } from "./page";
 
 let el: HTMLElement;
 let model: FakeModel;
@@ -196,10 +196,7 @@ describe("the Compression view", () => {
     expect(text(".cl-offer")).toContain("Measuring");
     await answer(model, { header: { finished: false }, status: "progress" });
     expect(text(".cl-compare [role=status]")).toBe("fc alone, 64 inputs");
-    await act(async () => {
-      model.reply(model.last("compression").id, {}, [], "cancelled");
-      await settle();
-    });
+    await ends(model, "compression", "cancelled");
     await act(() => button("Resume").click());
     await answer(model);
     expect(all(".cl-compare .cl-primary").length).toBe(0);
@@ -212,11 +209,7 @@ describe("the Compression view", () => {
   it("keeps what it has when it fails, says why, and tries again", async () => {
     await open();
     await act(() => button("Measure").click());
-    await act(async () => {
-      const header = { message: "The model raised.", details: "" };
-      model.reply(model.last("compression").id, header, [], "error");
-      await settle();
-    });
+    await ends(model, "compression", "error", { message: "The model raised.", details: "" });
     expect(text(".cl-notice")).toContain("The model raised.");
     await act(() => button("Try again").click());
     expect(model.count("compression")).toBe(2);

@@ -6,7 +6,7 @@ import type { Store } from "../src/state";
 import { DriftView } from "../src/views/drift";
 import { answer, LAYERS } from "./drifts";
 import { FakeModel, openStore, settle, structure } from "./fake";
-import { closePage, openPage } from "./page";
+import { closePage, ends, openPage } from "./page";
 
 let el: HTMLElement;
 let model: FakeModel;
@@ -126,10 +126,7 @@ describe("the Drift view", () => {
     expect(text(".cl-offer")).toContain("can take minutes");
     await act(() => button("Compare").click());
     expect(el.querySelector(".cl-offer")).toBeNull();
-    await act(async () => {
-      model.reply(model.last("drift").id, {}, [], "cancelled");
-      await settle();
-    });
+    await ends(model, "drift", "cancelled");
     expect(text(".cl-offer h4")).toBe("Stopped");
     await act(() => button("Compare").click());
     expect(model.count("drift")).toBe(2);
@@ -139,11 +136,7 @@ describe("the Drift view", () => {
     await open();
     await reply();
     await act(() => store.set("drift_group", "depth"));
-    await act(async () => {
-      const header = { message: "The file is gone.", details: "" };
-      model.reply(model.last("drift").id, header, [], "error");
-      await settle();
-    });
+    await ends(model, "drift", "error", { message: "The file is gone.", details: "" });
     expect(text("[role=alert]")).toContain("The file is gone.");
     expect(el.querySelector(".cl-tracks")).not.toBeNull();
     await act(() => button(" Try again").click());

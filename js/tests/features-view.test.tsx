@@ -6,6 +6,7 @@ import type { Store } from "../src/state";
 import { Status } from "../src/status";
 import { FeaturesView } from "../src/views/features";
 import { FakeModel, layer, openStore, settle, structure } from "./fake";
+import { closePage, ends, openPage } from "./page";
 
 const LAYERS = [layer("conv1", { shape: [20, 3, 3, 3] }), layer("fc", { shape: [10, 64] })];
 
@@ -98,23 +99,9 @@ const press = (key: string) =>
   });
 
 beforeEach(() => {
-  vi.stubGlobal(
-    "ResizeObserver",
-    class {
-      observe() {}
-      disconnect() {}
-    },
-  );
-  HTMLCanvasElement.prototype.getContext = () => null;
-  el = document.createElement("div");
-  document.body.append(el);
+  el = openPage();
 });
-afterEach(async () => {
-  await act(() => render(null, el));
-  store.dispose();
-  el.remove();
-  vi.unstubAllGlobals();
-});
+afterEach(() => closePage(el, store));
 
 describe("the Features view", () => {
   it("asks for nothing before a channel is chosen, and offers them all", async () => {
@@ -153,10 +140,7 @@ describe("the Features view", () => {
     await feature({ done: 24, total: 96, finished: false }, "progress");
     await act(() => button("Stop").click());
     expect(model.last("cancel").id).toBe(model.last("features").id);
-    await act(async () => {
-      model.reply(model.last("features").id, {}, [], "cancelled");
-      await settle();
-    });
+    await ends(model, "features", "cancelled");
     expect(text(".cl-making [role=status]")).toBe("stopped at step 24 of 96");
     const { params } = model.last("features");
     await act(() => button("Resume").click());
@@ -188,10 +172,7 @@ describe("the Features view", () => {
     expect(model.last("feature_page").params).toMatchObject({ layer: "fc", start: 0 });
     expect(text(".cl-page h4")).toBe("All 10 outputs");
     await act(() => button("Stop").click());
-    await act(async () => {
-      model.reply(model.last("feature_page").id, {}, [], "cancelled");
-      await settle();
-    });
+    await ends(model, "feature_page", "cancelled");
     const asked = model.count("feature_page");
     await act(() => store.select("conv1"));
     expect(tiles()[0]?.querySelector("canvas")).not.toBeNull();
@@ -242,11 +223,8 @@ describe("the Features view", () => {
   it("says what to pass where there are no inputs, and asks for a size where it fails", async () => {
     await open({ channel: 1 });
     expect(text(".cl-wanting")).toContain("cl.Lens(model, inputs=images)");
-    await act(async () => {
-      const header = { message: "No usual size of input runs: pass size=.", details: "" };
-      model.reply(model.last("features").id, header, [], "error");
-      await settle();
-    });
+    const header = { message: "No usual size of input runs: pass size=.", details: "" };
+    await ends(model, "features", "error", header);
     expect(text(".cl-ask [role=alert]")).toContain("No usual size");
     await act(() => button("28 × 28").click());
     expect(model.get("feature_size")).toBe(28);
@@ -331,12 +309,7 @@ describe("the Features view", () => {
     expect(model.count("features")).toBe(1);
     expect(model.last("feature_page").params).toMatchObject({ start: 0 });
     const missing = { message: "This was not recorded in this page.", details: "" };
-    for (const kind of ["features", "feature_page"]) {
-      await act(async () => {
-        model.reply(model.last(kind).id, missing, [], "error");
-        await settle();
-      });
-    }
+    for (const kind of ["features", "feature_page"]) await ends(model, kind, "error", missing);
     expect(text(".cl-say")).toBe("It was not drawn before this page was saved.");
     expect(el.querySelector("[role=alert]")).toBeNull();
     // the next page may have been

@@ -5,7 +5,7 @@ import type { LayerInfo } from "../src/protocol";
 import type { Store } from "../src/state";
 import { FiltersView } from "../src/views/filters";
 import { FakeModel, layer, openStore, row } from "./fake";
-import { closePage, openPage } from "./page";
+import { closePage, ends, openPage } from "./page";
 import { normal } from "./random";
 
 const LAYERS = [
@@ -102,10 +102,7 @@ describe("the Filters view", () => {
 
   it("says what failed and asks again", async () => {
     await open();
-    await act(async () => {
-      model.reply(model.last("filters").id, { message: "It broke.", details: "here" }, [], "error");
-      await new Promise((resolve) => setTimeout(resolve, 0));
-    });
+    await ends(model, "filters", "error", { message: "It broke.", details: "here" });
     expect(text("[role=alert]")).toContain("It broke.");
     await act(() => button(" Try again").click());
     expect(model.count("filters")).toBe(2);

@@ -6,6 +6,7 @@ import { Status } from "../src/status";
 import { SaliencyView } from "../src/views/saliency";
 import type { Method } from "../src/wire/saliency";
 import { FakeModel, layer, openStore, settle, structure } from "./fake";
+import { closePage, ends, openPage } from "./page";
 
 let el: HTMLElement;
 let model: FakeModel;
@@ -128,23 +129,9 @@ async function shown(more: Record<string, unknown> = {}) {
 }
 
 beforeEach(() => {
-  vi.stubGlobal(
-    "ResizeObserver",
-    class {
-      observe() {}
-      disconnect() {}
-    },
-  );
-  HTMLCanvasElement.prototype.getContext = () => null;
-  el = document.createElement("div");
-  document.body.append(el);
+  el = openPage();
 });
-afterEach(async () => {
-  await act(() => render(null, el));
-  store.dispose();
-  el.remove();
-  vi.unstubAllGlobals();
-});
+afterEach(() => closePage(el, store));
 
 describe("the Saliency view", () => {
   it("says what it needs where the Lens has no inputs, and asks for nothing", async () => {
@@ -282,7 +269,7 @@ describe("the Saliency view", () => {
     expect(text(".cl-explain [role=status]")).toBe("10 of 53");
     await act(() => named("Stop").click());
     expect(model.sent.at(-1)).toMatchObject({ id, kind: "cancel" });
-    await does(() => model.reply(id, {}, [], "cancelled"));
+    await ends(model, "saliency", "cancelled");
     expect(text(".cl-figure-refused")).toBe("stopped");
     const before = model.count("saliency");
     await does(() => named("Go on").click());
@@ -310,7 +297,7 @@ describe("the Saliency view", () => {
   it("says what failed in its place and tries again", async () => {
     await open();
     const header = { message: "The model's outputs for input 0 are NaN.", details: "" };
-    await does(() => model.reply(model.last("saliency").id, header, [], "error"));
+    await ends(model, "saliency", "error", header);
     expect(text("[role=alert]")).toContain("are NaN");
     const before = model.count("saliency");
     await does(() => named("Try again").click());
@@ -404,7 +391,7 @@ describe("the Saliency view", () => {
     await does(() => {});
     expect(model.last("upload").params).toEqual({ name: "mine.png", data: btoa("bytes") });
     const header = { message: "“mine.png” cannot be read.", details: "" };
-    await does(() => model.reply(model.last("upload").id, header, [], "error"));
+    await ends(model, "upload", "error", header);
     expect(text("[role=alert]")).toContain("cannot be read");
     expect(model.get("input_index")).toBe(0);
   });

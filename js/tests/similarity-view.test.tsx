@@ -6,7 +6,7 @@ import { Status } from "../src/status";
 import { SimilarityView } from "../src/views/similarity";
 import { FakeModel, openStore, settle, structure } from "./fake";
 import { answer, KEYS, LAYERS, OFFERED, side, VALUES } from "./matrix";
-import { closePage, openPage } from "./page";
+import { closePage, ends, openPage } from "./page";
 
 let el: HTMLElement;
 let model: FakeModel;
@@ -62,10 +62,7 @@ describe("the Similarity view", () => {
     await compare({ status: "progress" });
     expect(text(".cl-compare [role=status]")).toBe("2 of 8 batches");
     expect(el.querySelector("canvas[role=img]")?.getAttribute("aria-label")).toContain("3 layers");
-    await act(async () => {
-      model.reply(model.last("similarity").id, {}, [], "cancelled");
-      await settle();
-    });
+    await ends(model, "similarity", "cancelled");
     expect(text(".cl-compare [role=status]")).toBe("stopped after 2 of 8 batches");
     await act(() => button("Resume").click());
     expect(model.count("similarity")).toBe(2);
@@ -172,11 +169,8 @@ describe("the Similarity view", () => {
     await open();
     await compare();
     await act(() => store.set("measure", "pwcca"));
-    await act(async () => {
-      const header = { message: "64 samples are too few.", details: "" };
-      model.reply(model.last("similarity").id, header, [], "error");
-      await settle();
-    });
+    const header = { message: "64 samples are too few.", details: "" };
+    await ends(model, "similarity", "error", header);
     expect(text("[role=alert]")).toContain("64 samples are too few.");
     expect(el.querySelector(".cl-past .cl-heatmap")).not.toBeNull();
   });
