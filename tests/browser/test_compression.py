@@ -7,36 +7,15 @@ import re
 import pytest
 from playwright.sync_api import Locator, expect
 
+from tests.browser.cells import CIFAR, SLOWLY
 from tests.browser.lens import LensOnScreen, show
 from tests.browser.notebook import Notebook
 from tests.browser.patience import eventually
 from tests.models import SHARED
 
-# Batches that take their time until a cell says otherwise: there is something to stop.
-SLOW = """
-import time
-class Slowly:
-    def __init__(self, images, labels, size):
-        self.batches = list(zip(images.split(size), labels.split(size)))
-        self.drawn, self.seconds = 0, 2
-    def __len__(self):
-        return len(self.batches)
-    def __iter__(self):
-        for index, batch in enumerate(self.batches):
-            if index > 1:
-                time.sleep(self.seconds)
-            self.drawn += 1
-            yield batch
-"""
-CIFAR = f"""
-import numpy as np, torch
+NETWORKS = """
 import convlens as cl
 from tests import models
-data = np.load("{SHARED}/cifar10/test_256.npz")
-images = torch.tensor(data["images"]).float() / 255
-images = (images - torch.tensor([.485, .456, .406])[:, None, None]) / torch.tensor(
-    [.229, .224, .225])[:, None, None]
-labels = torch.tensor(data["labels"]).long()
 names = "plane car bird cat deer dog frog horse ship truck".split()
 model = models.trained("resnet20")
 """
@@ -68,7 +47,7 @@ def networks(which: str) -> str:
         return DIGITS
     if not (SHARED / "cifar10").is_dir():
         pytest.skip("no shared data here")
-    return CIFAR
+    return CIFAR + NETWORKS
 
 
 def ranking(lens: LensOnScreen) -> Locator:
@@ -140,8 +119,9 @@ def test_worst_layer_its_filters_in_both_and_the_flipped_inputs(
 def test_stops_resumes_and_a_reload_brings_it_back(notebook: Notebook) -> None:
     cells = (
         DIGITS
-        + SLOW
-        + LENS.replace("lens = cl.Lens(model, images,", "inputs = Slowly(images, labels, 32)\n"
+        + SLOWLY
+        + LENS.replace("lens = cl.Lens(model, images,",
+                       "inputs = Slowly(zip(images.split(32), labels.split(32)))\n"
                        "lens = cl.Lens(model, inputs,").replace(" labels=labels,", ""),
         "inputs.seconds = 0",
         "print(lens.result().finished, lens.result().overall.n)",

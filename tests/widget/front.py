@@ -5,6 +5,7 @@ import threading
 
 import comm
 import pytest
+import torch
 from comm.base_comm import BaseComm
 
 from convlens import Lens
@@ -102,3 +103,28 @@ def open_lens(page):
     yield make
     for lens in opened:
         lens.close()
+
+
+class Gated:
+    """A forward pass whose call number `at` waits until its gate is open."""
+
+    def __init__(self, at):
+        self.at, self.runs = at, 0
+        self.gate, self.waiting = threading.Event(), threading.Event()
+
+    def __call__(self, net, x):
+        self.runs += 1
+        if self.runs == self.at:
+            self.waiting.set()
+            assert self.gate.wait(10)
+        return net(x)
+
+    def step(self, model):
+        """Change every parameter while the call waits, let it go on, and return what they are."""
+        assert self.waiting.wait(10)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(1)
+        stepped = [parameter.clone() for parameter in model.parameters()]
+        self.gate.set()
+        return stepped

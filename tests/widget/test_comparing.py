@@ -11,6 +11,7 @@ from torch import nn
 
 import convlens as cl
 from tests.untouched import differences, fingerprint
+from tests.widget.front import Gated
 from tests.widget.test_lens import arrays
 
 
@@ -249,27 +250,13 @@ def test_offline_page_holds_what_was_compared(open_lens, page, model, images):
 def test_step_of_an_optimiser_between_two_batches_stays_and_changes_no_value(
     open_lens, page, model, images
 ):
-    gate, waiting = threading.Event(), threading.Event()
-    runs = []
-
-    def forward(net, x):
-        runs.append(len(x))
-        if len(runs) == 3:
-            waiting.set()
-            assert gate.wait(10)
-        return net(x)
-
+    forward = Gated(3)
     loader = Loader(images)
     open_lens(model, loader, forward=forward)
     expected = cl.compare(model, loader)
-    runs.clear()
+    forward.runs = 0
     number = page.send("similarity", params=ASKED)
-    assert waiting.wait(10)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(1)
-    stepped = [parameter.clone() for parameter in model.parameters()]
-    gate.set()
+    stepped = forward.step(model)
     reply = page.answer(number)
     assert all(torch.equal(a, b) for a, b in zip(stepped, model.parameters(), strict=True))
     np.testing.assert_allclose(arrays(reply)["matrix"], expected.matrix, atol=1e-6)

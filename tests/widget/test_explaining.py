@@ -1,7 +1,6 @@
 """Attributions from the front end: as the plain call gives them, stopped, kept, compared."""
 
 import json
-import threading
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import convlens as cl
 from convlens.errors import ArgumentError
 from convlens.widget.html import record
 from tests.untouched import differences, fingerprint
+from tests.widget.front import Gated
 from tests.widget.test_lens import arrays
 
 ASKED: dict[str, Any] = {
@@ -113,25 +113,16 @@ def test_result_and_copied_code_are_what_is_on_the_screen(open_lens, page, model
 
 
 def test_running_map_tells_how_far_it_is_and_stops(open_lens, page, model, images):
-    gate, waiting = threading.Event(), threading.Event()
-    runs = []
-
-    def forward(net, x):
-        runs.append(len(x))
-        if len(runs) == 6:
-            waiting.set()
-            assert gate.wait(10)
-        return net(x)
-
+    forward = Gated(6)
     open_lens(model, images, forward=forward)
-    runs.clear()
+    forward.runs = 0
     settings = json.dumps({"samples": 4000})
     number = page.send(
         "saliency", params=ASKED | {"method": "shapley_value_sampling", "settings": settings}
     )
-    assert waiting.wait(10)
+    assert forward.waiting.wait(10)
     page.send("cancel", id=number)
-    gate.set()
+    forward.gate.set()
     assert page.answer(number)["status"] == "cancelled"
     told = [m["header"] for m in page.messages if m["id"] == number and m["status"] == "progress"]
     parts = [(h["done"], h["total"]) for h in told if h["total"]]
@@ -294,26 +285,12 @@ def test_model_in_training_is_not_held_back_nor_undone(open_lens, page, model, i
 
 
 def test_step_of_an_optimiser_in_the_middle_of_a_map_stays(open_lens, page, model, images):
-    gate, waiting = threading.Event(), threading.Event()
-    runs = []
-
-    def forward(net, x):
-        runs.append(len(x))
-        if len(runs) == 2:
-            waiting.set()
-            assert gate.wait(10)
-        return net(x)
-
+    forward = Gated(2)
     open_lens(model, images, forward=forward)
     expected = cl.attribute(model, images[2:3], method="saliency").values[0]
-    runs.clear()
+    forward.runs = 0
     number = page.send("saliency", params=ASKED)
-    assert waiting.wait(10)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(1)
-    stepped = [parameter.clone() for parameter in model.parameters()]
-    gate.set()
+    stepped = forward.step(model)
     reply = page.answer(number)
     assert all(torch.equal(a, b) for a, b in zip(stepped, model.parameters(), strict=True))
     np.testing.assert_allclose(arrays(reply)["values"], expected, atol=1e-6)
