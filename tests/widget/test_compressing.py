@@ -172,6 +172,7 @@ def test_flipped_inputs_come_as_pictures_and_the_strip_holds_them(
     assert header["at"] == list(range(len(places)))
     rows = page.ask("inputs", start=0)
     thumbnails = arrays(rows)["thumbnails"]
+    assert places[0] < len(thumbnails)
     for place, picture in zip(places, pictures, strict=True):
         if place < len(thumbnails):
             np.testing.assert_array_equal(picture, thumbnails[place])
