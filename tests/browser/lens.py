@@ -14,6 +14,9 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.notebook import Notebook
 from tests.browser.patience import eventually
 
+SECOND_HELLO_MS = 1500
+"""A Lens greets the kernel again a second after it is shown: by then in the second way into it."""
+
 # Whether the figures below the chart are those of the chosen layer, and no skeleton.
 DISTRIBUTION = """lens => {
     const area = lens.querySelector('.cl-histograms');

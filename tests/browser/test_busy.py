@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.cells import READ, digits
-from tests.browser.lens import LensOnScreen, show
+from tests.browser.lens import SECOND_HELLO_MS, LensOnScreen, show
 from tests.browser.notebook import Notebook
 from tests.browser.patience import eventually
 from tests.browser.servers import Server
@@ -30,9 +30,6 @@ DEEDS = {
     "trains": "net(x).square().mean().backward()",
     "sets traits": 'lens.layer = f"layer2.{step % 2}.conv1"; time.sleep(0.1)',
 }
-
-SECOND_HELLO_MS = 1500
-"""A Lens greets the kernel again a second after it is shown: by then in the second way into it."""
 
 LATE = """() => {
     const {kernel} = window.jupyterapp.shell.currentWidget.sessionContext.session;

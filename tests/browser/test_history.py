@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import BrowserContext, expect
 
-from tests.browser.lens import LensOnScreen, show
+from tests.browser.lens import SECOND_HELLO_MS, LensOnScreen, show
 from tests.browser.notebook import Notebook
 from tests.browser.patience import eventually
 
@@ -52,7 +52,7 @@ def test_a_slider_follows_training(notebook: Notebook, tmp_path: Path) -> None:
     lens = show(notebook, *cells, set_step, "lens.step = 11")
     expect(slider(lens)).to_have_count(0)
     notebook.await_subshell()
-    notebook.page.wait_for_timeout(1500)  # for the second hello, by the way that cells leave free
+    notebook.page.wait_for_timeout(SECOND_HELLO_MS)
     notebook.start(1)
     try:
         # it comes and grows while the cell runs
