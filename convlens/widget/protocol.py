@@ -203,9 +203,7 @@ def parse(content: object, buffers: Sequence[object] | None = None) -> Request:
     name = message.get("kind")
     if not isinstance(name, str) or name not in KINDS:
         hint = nearest(name[:_LONGEST_ID], KINDS) if isinstance(name, str) else ""
-        raise MessageError(
-            f"{_shown(name)} is no kind of request; known are {', '.join(KINDS)}.{hint}", id_
-        )
+        raise MessageError(f"{_shown(name)} is no kind of request.{hint}", id_)
     if buffers:
         raise MessageError(f"A {name} request carries no binary data, not {len(buffers)}.", id_)
     params = message.get("params", {})

@@ -96,7 +96,7 @@ def test_bad_request_is_refused_in_a_sentence(message, says):
     with pytest.raises(MessageError) as caught:
         parse(message)
     assert says in str(caught.value)
-    assert len(str(caught.value)) < 600
+    assert len(str(caught.value)) < 300
 
 
 def test_refusal_names_the_request_it_answers():
