@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from convlens import compression as compression
     from convlens import demo as demo
+    from convlens import features as features
     from convlens import filterdb as filterdb
+    from convlens import quality as quality
+    from convlens import saliency as saliency
+    from convlens import similarity as similarity
     from convlens.distribution import Distribution as Distribution
     from convlens.distribution import measure_distribution as measure_distribution
     from convlens.errors import ArgumentError as ArgumentError
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from convlens.errors import ForwardError as ForwardError
     from convlens.errors import MissingPackageError as MissingPackageError
     from convlens.errors import ModelError as ModelError
+    from convlens.errors import NoGradientError as NoGradientError
     from convlens.errors import UnknownLayerError as UnknownLayerError
     from convlens.features import ActivationMaps as ActivationMaps
     from convlens.features import Features as Features
@@ -97,10 +102,15 @@ _HOMES = {
     "Layer": "convlens.layers",
     "compression": "convlens.compression",
     "demo": "convlens.demo",
+    "features": "convlens.features",
     "filterdb": "convlens.filterdb",
+    "quality": "convlens.quality",
+    "saliency": "convlens.saliency",
+    "similarity": "convlens.similarity",
     "ConvlensError": "convlens.errors",
     "ForwardError": "convlens.errors",
     "ModelError": "convlens.errors",
+    "NoGradientError": "convlens.errors",
     "UnknownLayerError": "convlens.errors",
     "ArgumentError": "convlens.errors",
     "CheckpointError": "convlens.errors",
@@ -128,6 +138,7 @@ __all__ = [
     "Lens",
     "MissingPackageError",
     "ModelError",
+    "NoGradientError",
     "Predictions",
     "Quality",
     "Recorder",
@@ -146,6 +157,7 @@ __all__ = [
     "compare",
     "compression",
     "demo",
+    "features",
     "filterdb",
     "find_layers",
     "measure_distribution",
@@ -153,8 +165,11 @@ __all__ = [
     "measure_quality",
     "predict",
     "preflight",
+    "quality",
     "read_filters",
+    "saliency",
     "sanity_check",
+    "similarity",
     "top_inputs",
     "visualize_features",
 ]
