@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from convlens.errors import Cancelled
 from convlens.widget.answers import Answer, Arrays, Steps
 
-__all__ = ["Analysis", "Progress", "Result"]
+__all__ = ["Analysis", "Progress", "Result", "while_current"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,3 +64,24 @@ class Analysis(Protocol):
             Has the traits of the selection: `layer`, `channel`, `method`, ...
         """
         ...
+
+
+def while_current(steps: Steps, current: Callable[[], bool]) -> Steps:
+    """Go on with an answer for as long as the weights are those that it is of.
+
+    Raises
+    ------
+    Cancelled
+        Where `current` says after a step that they are others: what the analysis kept of the
+        old ones is forgotten by then, and nothing of them is to be kept anew.
+    """
+    try:
+        while True:
+            next(steps)
+            yield
+            if not current():
+                raise Cancelled("The weights were read again while this was computed: ask again.")
+    except StopIteration as end:
+        return end.value
+    finally:
+        steps.close()

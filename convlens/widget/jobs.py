@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from convlens.errors import Cancelled
 from convlens.widget.protocol import KINDS, Request
 
 _locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
@@ -175,5 +176,5 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - whatever a model raises is the front end's to show
             # where telling fails too, the front end is gone: nobody is left to tell
             with contextlib.suppress(Exception):
-                job.failed(error)
+                job.cancelled() if isinstance(error, Cancelled) else job.failed(error)
             return False

@@ -14,7 +14,7 @@ from convlens.filters import read_filters
 from convlens.layers import Layers, find_layers
 from convlens.quality import measure_quality
 from convlens.widget import answers
-from convlens.widget.analysis import Analysis, Result
+from convlens.widget.analysis import Analysis, Result, while_current
 from convlens.widget.bundle import module, style
 from convlens.widget.code import names_of
 from convlens.widget.comparing import Comparing
@@ -37,7 +37,7 @@ from convlens.widget.sources import (
     titles_of,
 )
 from convlens.widget.strip import Strip
-from convlens.widget.structure import describe, in_known_order
+from convlens.widget.structure import describe, first_scored, in_known_order
 from convlens.widget.watch import fingerprint
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ fit : optional
         self._model = model
         super().__init__(
             **{
-                "layer": _first(self._measured.layers),
+                "layer": first_scored(self._measured.layers),
                 "comparison": (sources.comparisons or ("self",))[-1],
                 "drift_against": "shipped" if database is None else "database",
                 **{name: value for name, value in selection.items() if value is not None},
@@ -332,7 +332,10 @@ fit : optional
 
         revision = self.revision
         self._strip.mean, self._strip.std = self.mean, self.std
-        header, arrays = yield from analysis.answer(request.kind, request.params, progress)
+        steps = analysis.answer(request.kind, request.params, progress)
+        if analysis is not self._recalling:  # what was recorded stays what it was
+            steps = while_current(steps, lambda: self.revision == revision)
+        header, arrays = yield from steps
         return {**header, "revision": revision}, arrays
 
     def check_input(self, index: int) -> None:
@@ -356,7 +359,7 @@ fit : optional
         for analysis in (self._strip, *self._analyses.values()):
             analysis.forget()
         self._structure = self._described()
-        self.layer = self.layer if self.layer in layers.keys() else _first(layers)  # noqa: SIM118
+        self.layer = self.layer if self.layer in layers.keys() else first_scored(layers)  # noqa: SIM118
         self.set_trait("stale", False)
         self.set_trait("revision", self.revision + 1)
 
@@ -393,7 +396,3 @@ fit : optional
         if self._model is None:
             raise ClosedLensError("This Lens is closed: make a new one with Lens(model).")
         return self._model
-
-
-def _first(layers: Layers) -> str:
-    return next((layer.key for layer in layers if layer.reason is None), layers[0].key)

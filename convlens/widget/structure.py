@@ -105,6 +105,11 @@ def in_known_order(fresh: Layers, known: Layers) -> Layers:
     return Layers(fresh.model, [*kept, *(x for x in fresh if x.name not in names)], fresh.notes)
 
 
+def first_scored(layers: Layers) -> str:
+    """Give the key of the first layer that has a score, of the first where none has."""
+    return next((layer.key for layer in layers if layer.reason is None), layers[0].key)
+
+
 def _layer(layer: Layer) -> dict[str, Any]:
     return {
         "key": layer.key,

@@ -268,8 +268,9 @@ export class Explaining {
 
   #compare(done: readonly Asked[]): void {
     const saliencies = JSON.stringify(done.map(sorted));
-    if (this.agreement.asked.peek() === saliencies) return;
-    void this.agreement.ask({ saliencies }, saliencies);
+    const name = `${this.#revision} ${saliencies}`;
+    if (this.agreement.asked.peek() === name) return;
+    void this.agreement.ask({ saliencies }, name);
   }
 
   /** Computes the first map that is wanted and not there. */
@@ -292,6 +293,7 @@ export class Explaining {
 
   async #compute(asked: Asked): Promise<void> {
     const key = keyOf(asked);
+    const revision = this.#kernel.revision.peek();
     this.underway.value = { key, done: 0, total: null };
     try {
       const { header, arrays } = await this.#client.request("saliency", asked, (so) => {
@@ -312,7 +314,10 @@ export class Explaining {
       batch(() => {
         this.underway.value = null;
         const problem = error instanceof Cancelled ? null : toProblem(error);
-        if (error instanceof Cancelled) this.stopped.value = true;
+        // the kernel gives up what is of weights that were read again: that is asked for anew
+        if (error instanceof Cancelled) {
+          this.stopped.value = revision === this.#kernel.revision.peek();
+        }
         if (problem) this.problems.value = new Map(this.problems.peek()).set(key, problem);
       });
     }

@@ -240,6 +240,25 @@ describe("the Saliency view", () => {
     expect(model.count("saliency")).toBe(before + 1);
   });
 
+  it("computes again, and compares again, what weights were read again for", async () => {
+    await shown({ methods: ["saliency", "ig"] });
+    await does(() => answerMap());
+    const compared = model.count("agreement");
+    await does(() => store.set("target", 1));
+    const { id } = model.last("saliency");
+    await does(() => model.set("revision", 1));
+    await does(() => model.reply(id, {}, [], "cancelled"));
+    expect(model.last("saliency").id).not.toBe(id);
+    expect(texts(".cl-figure-refused")).toEqual([]);
+    await does(() => answerMap());
+    await does(() => answerMap());
+    expect(model.count("agreement")).toBe(compared + 1);
+    await does(() => model.set("revision", 2));
+    await does(() => answerMap());
+    await does(() => answerMap());
+    expect(model.count("agreement")).toBe(compared + 2);
+  });
+
   it("draws the form of a method, and refuses what the kernel would", async () => {
     await shown({ method: "ig", methods: ["ig"] });
     const field = el.querySelector<HTMLInputElement>("input[type=number]") as HTMLInputElement;

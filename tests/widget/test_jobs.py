@@ -6,6 +6,7 @@ import time
 
 from torch import nn
 
+from convlens.errors import Cancelled
 from convlens.widget.jobs import Job, Worker, model_lock
 from convlens.widget.protocol import KINDS, Kind, Request
 
@@ -132,6 +133,20 @@ def test_failure_is_told_and_the_worker_goes_on():
     log.wait_for(("failed", "bad", "no"))
     worker.submit(log.job("good"))
     log.wait_for(("done", "good"))
+    worker.close()
+
+
+def test_job_that_gives_itself_up_is_told_as_cancelled():
+    log, worker = Log(), Worker("t", lambda: None)
+
+    def give_up():
+        raise Cancelled("other weights")
+
+    worker.submit(log.job("old", steps=[give_up]))
+    log.wait_for(("cancelled", "old"))
+    worker.submit(log.job("good"))
+    log.wait_for(("done", "good"))
+    assert len(log.events) == 2
     worker.close()
 
 
