@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 import traceback
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, cast
@@ -21,6 +22,8 @@ from convlens.widget.protocol import Request
 from convlens.widget.selection import ArgumentError, Selection
 
 Send = Callable[..., None]
+
+_SOON = 0.1  # seconds, of the 0.4 after which the front end takes the kernel for busy
 
 KERNEL_ONLY = (
     *("stale", "closed", "revision", "_structure", "_summary", "_paired", "_taken", "_past"),
@@ -125,11 +128,14 @@ class Conversation(Selection):
         if request.kind == "hello":
             self._reply(request.id, "ok", self._hello())
             return
-        self._reply(request.id, "progress", {"done": 0, "total": 0, "label": "queued"})
+        # what is begun at once answers soon: a message before would only make that later
+        waits = not protocol.KINDS[request.kind].urgent or self._worker.busy
+        if waits:
+            self._say_heard(request)
         self._worker.submit(
             Job(
                 request,
-                self._work(request),
+                self._work(request, heard=waits),
                 cancelled=lambda: self._reply(request.id, "cancelled", {}),
                 failed=lambda error: self._reply(request.id, "error", _error(error)),
             )
@@ -144,9 +150,14 @@ class Conversation(Selection):
             "version": protocol.VERSION,
         }
 
-    def _work(self, request: Request) -> Generator[None, None, None]:
+    def _say_heard(self, request: Request) -> None:
+        """Tell the front end that its request is here, lest it takes the kernel for busy."""
+        self._reply(request.id, "progress", {"done": 0, "total": 0, "label": "queued"})
+
+    def _work(self, request: Request, *, heard: bool) -> Generator[None, None, None]:
         """Run a request step by step, holding the model's lock during each step only."""
         steps = self._steps(request)
+        begun = time.monotonic()
         while True:
             with model_lock(self._open()), torch.no_grad():
                 try:
@@ -154,6 +165,9 @@ class Conversation(Selection):
                 except StopIteration as end:
                     header, arrays = end.value
                     break
+            if not heard and time.monotonic() - begun > _SOON:
+                self._say_heard(request)
+                heard = True
             yield
         self._reply(request.id, "ok", header, arrays)
 

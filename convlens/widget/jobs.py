@@ -123,6 +123,11 @@ class Worker:
                     return True
         return False
 
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way, so that another's first step waits."""
+        return bool(self._jobs)
+
     def has(self, client: str, id: str) -> bool:
         """Say whether a request of that id is under way."""
         with self._changed:

@@ -60,7 +60,8 @@ export function Rail({ store, open }: RailProps) {
   const trends = store.history.moments.value.length > 1;
 
   useLayoutEffect(() => {
-    if (shown && list.current) reveal(list.current, layer);
+    // once all of the Lens is drawn anew: a box that is asked for has the page laid out
+    queueMicrotask(() => shown && list.current && reveal(list.current, layer));
   }, [layer, shown, groups.value]);
   useLayoutEffect(() => {
     // unfolded, it takes the keys

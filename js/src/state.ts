@@ -72,6 +72,9 @@ const KERNEL = [
   "_past",
 ] as const;
 
+/** Longest that Python waits for a click on a layer: what travels beside its answer makes that later. */
+const SAVED_MS = 150;
+
 export class Store {
   readonly client: Client;
 
@@ -130,6 +133,9 @@ export class Store {
   readonly #toast = signal("");
   #toastTimer: ReturnType<typeof setTimeout> | undefined;
   readonly #committedEps: Signal<number>;
+  /** What the view shows of the chosen layer is on its way, and nothing of it is there. */
+  readonly #awaited: ReadonlySignal<boolean>;
+  #saving: ReturnType<typeof setTimeout> | undefined;
   readonly #caches: {
     distribution: LayerCache<Distribution>;
     filters: LayerCache<FilterSet>;
@@ -194,6 +200,11 @@ export class Store {
     this.distribution = computed(() => distribution.of(this.traits.layer.value).value);
     this.filters = computed(() => filters.of(this.traits.layer.value).value);
     this.clusters = computed(() => clusters.of(this.traits.layer.value).value);
+    this.#awaited = computed(() => {
+      const shown = { quality: this.distribution, filters: this.filters } as const;
+      const found = shown[this.traits.view.value as keyof typeof shown]?.value;
+      return found?.pending === true && found.value === null;
+    });
     const report = (problem: Problem) => {
       this.problem.value = problem;
     };
@@ -223,6 +234,10 @@ export class Store {
       this.history.follow(),
       this.pairing.follow(),
       effect(() => this.#load()),
+      effect(() => {
+        const painted = () => setTimeout(() => this.#saving && this.#save());
+        if (!this.#awaited.value) requestAnimationFrame(painted);
+      }),
       this.comparing.follow(),
       this.drifting.follow(),
       this.compressing.follow(),
@@ -246,7 +261,8 @@ export class Store {
         this.#model.set(name, value);
       }
     });
-    this.#save();
+    if (!("layer" in change && this.#awaited.peek())) this.#save();
+    else this.#saving ??= setTimeout(() => this.#save(), SAVED_MS);
   }
 
   /** Shows a value while a slider is dragged, without telling Python. */
@@ -289,6 +305,7 @@ export class Store {
 
   dispose(): void {
     clearTimeout(this.#toastTimer);
+    if (this.#saving) this.#save();
     for (const stop of this.#stops) stop();
     this.client.close();
   }
@@ -323,6 +340,8 @@ export class Store {
   }
 
   #save(): void {
+    clearTimeout(this.#saving);
+    this.#saving = undefined;
     try {
       this.#model.save_changes();
     } catch {

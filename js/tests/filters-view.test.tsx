@@ -1,6 +1,6 @@
 import { render } from "preact";
 import { act } from "preact/test-utils";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { LayerInfo } from "../src/protocol";
 import type { Store } from "../src/state";
 import { FiltersView } from "../src/views/filters";
@@ -125,13 +125,29 @@ describe("the Filters view", () => {
     await open();
     await answer("a", new Float32Array(108).fill(1));
     await act(() => store.select("b"));
-    expect(el.querySelector(".cl-past")).not.toBeNull();
+    expect(el.querySelector(".cl-gallery")?.getAttribute("aria-busy")).toBe("true");
+    await vi.waitFor(() => expect(el.querySelector(".cl-past")).not.toBeNull());
     expect(text(".cl-tools")).toContain("loading");
     await answer("b", Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9, -10), []);
     expect(el.querySelector(".cl-past")).toBeNull();
     expect(text(".cl-filter h4")).toContain("out 1, in 4");
     expect(text(".cl-values")).toBe("−10.0");
     expect(el.querySelector(".cl-basis")).toBeNull();
+  });
+
+  it("changes nothing that an answer at once would change again", async () => {
+    await open();
+    await answer("a", new Float32Array(108).fill(1));
+    const before = el.innerHTML;
+    vi.useFakeTimers();
+    try {
+      await act(() => store.select("b"));
+      await act(() => void vi.advanceTimersByTime(50));
+      const busy = el.innerHTML.replace('aria-busy="true"', 'aria-busy="false"');
+      expect(busy).toBe(before);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("chooses filters by keys, tells Python the output, and lets go", async () => {

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Store } from "../src/state";
 import { FakeModel, layer, openStore, row, settle } from "./fake";
 
@@ -125,8 +125,40 @@ describe("choosing a layer", () => {
     expect(store.layer.value?.key).toBe("layer1.conv1");
     expect(model.get("layer")).toBe("layer1.conv1");
     expect(model.get("channel")).toBe(null);
-    expect(model.saves).toBe(1);
     expect(model.last("distribution").params).toEqual({ layer: "layer1.conv1" });
+  });
+
+  it("is told to Python when what was asked for is there", async () => {
+    store.select("layer1.conv1");
+    expect(model.saves).toBe(0);
+    const { header, buffers } = histogram("layer1.conv1");
+    model.reply(model.last("distribution").id, header, buffers);
+    await vi.waitFor(() => expect(model.saves).toBe(1));
+  });
+
+  it("is told to Python soon where the answer takes long, and where the view goes", () => {
+    vi.useFakeTimers();
+    try {
+      store.select("layer1.conv1");
+      vi.advanceTimersByTime(1000);
+      expect(model.saves).toBe(1);
+      store.select("conv1");
+      expect(model.saves).toBe(1);
+      store.dispose();
+      expect(model.saves).toBe(2);
+      vi.advanceTimersByTime(1000);
+      expect(model.saves).toBe(2);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("tells at once what is chosen beside it, and where there is nothing to wait for", () => {
+    store.select("layer1.conv1");
+    store.set("eps", 0.1);
+    expect(model.saves).toBe(1);
+    store.select("lazy");
+    expect(model.saves).toBe(2);
   });
 
   it("keeps the channel given with it, and opens a view", () => {

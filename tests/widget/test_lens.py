@@ -16,6 +16,7 @@ from convlens.errors import (
     ModelError,
     UnknownLayerError,
 )
+from convlens.widget.jobs import model_lock
 
 
 @pytest.fixture
@@ -229,6 +230,29 @@ class TestRequests:
         assert [len(part) for part in parts] == [3, 3, 3, 1]
         joined = np.concatenate(parts)[:, :, 0]
         np.testing.assert_array_equal(joined, linear.weight.detach().numpy())
+
+    def test_click_that_waits_is_told_that_it_was_heard(self, open_lens, page, model):
+        lens = open_lens(model)
+        key = lens.layers.keys()[0]
+        said = lambda of: [m["status"] for m in page.messages if m["id"] == of]  # noqa: E731
+        first = page.send("distribution", params={"layer": key})
+        page.answer(first)
+        assert said(first) == ["ok"]
+        with model_lock(model):
+            busy = page.send("filters", params={"layer": key, "start": 0})
+            waits = page.send("distribution", params={"layer": key})
+            page.wait(lambda page: said(waits))
+            assert said(waits) == ["progress"]
+        assert page.answer(busy)["status"] == page.answer(waits)["status"] == "ok"
+
+    def test_click_whose_first_step_is_long_is_told_that_it_was_heard(
+        self, open_lens, page, model, monkeypatch
+    ):
+        lens = open_lens(model)
+        monkeypatch.setattr("convlens.widget.conversation._SOON", -1.0)
+        asked = page.send("filters", params={"layer": lens.layers.keys()[0], "start": 0})
+        assert page.answer(asked)["status"] == "ok"
+        assert [m["status"] for m in page.messages if m["id"] == asked] == ["progress", "ok"]
 
     def test_distribution_counts_every_weight_and_filter(self, open_lens, page, model):
         open_lens(model)

@@ -7,6 +7,7 @@ import { type Pane, Stage } from "../gallery/gallery";
 import { GalleryModel } from "../gallery/model";
 import { PairCard, PairedChoice, titles } from "../gallery/pair";
 import { filtersPicture } from "../gallery/picture";
+import { useLate } from "../late";
 import { ProblemNotice } from "../notices";
 import type { Scale, Sort } from "../protocol";
 import { Segments } from "../segments";
@@ -62,6 +63,7 @@ export function FiltersView({ store }: ViewProps) {
 
   const { problem, value } = store.filters.value;
   const drawn = useComputed(() => model.set.value.out > 0).value;
+  const past = useLate(useComputed(() => !model.current.value).value);
   const reason = layer?.reason ?? null;
   if (layer && reason !== null) {
     return (
@@ -82,7 +84,7 @@ export function FiltersView({ store }: ViewProps) {
   const rest = (
     <>
       <span class="cl-space" />
-      {!lost && <Progress store={store} model={model} />}
+      {!lost && <Progress store={store} model={model} past={past} />}
     </>
   );
   const paired = partner.value !== undefined && both && store.pairing.why.value === "";
@@ -125,9 +127,7 @@ export function FiltersView({ store }: ViewProps) {
           <p>A notebook keeps the figures of every layer, not its weights: run the cell.</p>
         </div>
       ) : drawn ? (
-        <div
-          class={`cl-filters-body${model.current.value ? "" : " cl-past"}${panes.length > 1 ? " cl-two" : ""}`}
-        >
+        <div class={`cl-filters-body${past ? " cl-past" : ""}${panes.length > 1 ? " cl-two" : ""}`}>
           <Stage store={store} panes={panes} />
           <Cards>
             {!both && (shown.value === "reference" || reference.hover.value !== null) ? (
@@ -155,11 +155,11 @@ export function FiltersView({ store }: ViewProps) {
 }
 
 /** What is still on its way, else how much there is and what to do with it. */
-function Progress({ store, model }: ViewProps & { model: GalleryModel }) {
+function Progress({ store, model, past }: ViewProps & { model: GalleryModel; past: boolean }) {
   const { layer, out, outputs, inputs, loaded, taps } = model.set.value;
   const { sort } = store.traits;
   const { problem, pending } = store.clusters.value;
-  if (!model.current.value) return <span class="cl-hint">loading …</span>;
+  if (past) return <span class="cl-hint">loading …</span>;
   if (loaded < out) {
     return (
       <span class="cl-hint" role="status">

@@ -1,4 +1,5 @@
 // The Quality view on one canvas: the same drawing functions, laid out for a page.
+import { computed } from "@preact/signals";
 import { drawBars, layoutBars } from "../draw/bars";
 import type { Picture } from "../draw/picture";
 import { wrap, write } from "../draw/text";
@@ -14,7 +15,10 @@ export function qualityPicture(store: Store, view: HTMLElement): Picture {
   const width = Math.max(480, view.clientWidth);
   const colors = store.colors.value;
   const data = barsData(store, -1);
-  const painters = distributionPainters(store);
+  const painters = distributionPainters(
+    store,
+    computed(() => store.distribution.value.value),
+  );
   const row = store.measuring.row.value;
   // what stands below the chart is of now
   const foot = store.history.words.value === "";
