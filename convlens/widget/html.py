@@ -112,13 +112,14 @@ def record(lens: Lens, max_bytes: int) -> dict[str, Any]:
                 _record_filters(measured, layer.key, replies)
             for kind, asked, answer in pairing.recorded(layer.key, filters=fits) if pairing else ():
                 replies[_key(kind, **asked)] = _reply_of(answer)
+        computed = list(lens.computed())
     names = [*SELECTION, "closed", "revision", "_structure"]
     traits = cast(dict[str, Any], lens.get_state(names))
     traits["_structure"] = {**traits["_structure"], "offline": True}
     traits["_summary"] = encode({**quality, "revision": lens.revision})[0]
     traits["_paired"] = encode({**paired, "revision": lens.revision})[0] if paired else {}
     traits["stale"] = False
-    for kind, params, (header, arrays) in lens.computed():
+    for kind, params, (header, arrays) in computed:
         replies[_key(kind, **params)] = _reply_of(({**header, "revision": lens.revision}, arrays))
     # the page asks where there is something to ask for
     traits |= {"_taken": 0 if lens.history is None else lens.history.taken, "_past": {}}

@@ -80,12 +80,12 @@ class Strip:
     def answers(self, pictured: Iterable[int]) -> Iterator[tuple[str, dict[str, Any], Answer]]:
         """Give the pages that were read, and inputs in full: kind, parameters, answer."""
         known = 0
-        while all((side, known) in self._scores for side in self.sources.sides):
+        while self._is_scored(known):
             known += 1
         for start in range(0, known, PAGE):
             header, arrays = self._rows(range(start, min(known, start + PAGE)))
             yield "inputs", {"start": start}, ({**header, "total": known}, arrays)
-        for index in sorted(set(pictured)):
+        for index in filter(self._is_scored, sorted(set(pictured))):
             yield "picture", {"index": index}, self._picture(index)
 
     def page(self, start: int) -> Steps:
@@ -195,6 +195,9 @@ class Strip:
             "how": pixels.how,
             "scale": pixels.name,
         }
+
+    def _is_scored(self, index: int) -> bool:
+        return all((side, index) in self._scores for side in self.sources.sides)
 
     # -- predicting ------------------------------------------------------------------------
 

@@ -296,6 +296,16 @@ def test_step_of_an_optimiser_in_the_middle_of_a_map_stays(open_lens, page, mode
     np.testing.assert_allclose(arrays(reply)["values"], expected, atol=1e-6)
 
 
+def test_offline_page_of_a_map_whose_input_was_never_scored(open_lens, page, model, images):
+    lens = open_lens(model, images, view="saliency")
+    page.ask("saliency", **ASKED)
+    page.ask("picture", index=4)
+    page.ask("saliency", **ASKED | {"input": 4})
+    replies = record(lens, 0)["replies"]
+    assert [key for key in replies if key.startswith("picture")] == ['picture {"index":4}']
+    assert len([key for key in replies if key.startswith("saliency")]) == 2
+
+
 def test_offline_page_holds_what_was_computed(open_lens, page, model, images):
     lens = open_lens(model, images, view="saliency")
     page.ask("inputs", start=0)

@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 
 from convlens.errors import ArgumentError
 from convlens.widget.html import record
+from convlens.widget.jobs import model_lock
 
 
 @pytest.fixture
@@ -91,6 +93,21 @@ def test_nan_layer_leaves_the_others_in_the_page(open_lens, model):
     nn.init.constant_(model[0].weight, float("nan"))
     replies = record(open_lens(model), 10**6)["replies"]
     assert 'filters {"layer":"2","start":0}' in replies
+
+
+def test_what_was_computed_is_read_while_the_model_is_held(open_lens, model, monkeypatch):
+    lens = open_lens(model)
+    free = []
+
+    def computed():
+        with ThreadPoolExecutor(1) as other:
+            free.append(other.submit(model_lock(model).acquire, blocking=False).result())
+            yield "preflight", {"layer": "2"}, ({}, {})
+            free.append(other.submit(model_lock(model).acquire, blocking=False).result())
+
+    monkeypatch.setattr(lens, "computed", computed)
+    assert 'preflight {"layer":"2"}' in record(lens, 0)["replies"]
+    assert free == [False, False]
 
 
 def test_missing_folder_is_refused_and_nothing_is_written(open_lens, model, tmp_path):
