@@ -116,7 +116,7 @@ export class Compressing {
       effect(() => {
         const report = this.report.value.value;
         this.report.running.value;
-        if (report?.flips.length && this.#shown()) untracked(() => void this.#look(report));
+        if (report && this.#shown()) untracked(() => void this.#look(report));
       }),
       effect(() => {
         const change = this.change.value;

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Store } from "../src/state";
-import { answer, LAYERS, OFFERED, picture } from "./compression";
+import { answer, FLIPS, LAYERS, OFFERED, picture } from "./compression";
 import { FakeModel, openStore, settle, structure } from "./fake";
 
 let model: FakeModel;
@@ -56,6 +56,44 @@ describe("a report on compression", () => {
     const seen = store.compressing.seen.value;
     expect([4, 7, 9].map((index) => seen.get(index)?.held)).toEqual([true, false, true]);
     expect(seen.get(4)?.picture.bytes).toEqual(new Uint8Array([128, 128, 128]));
+  });
+
+  it("fetches pictures of what flipped while a page of them was on its way", async () => {
+    store.compressing.run();
+    await answer(model, { status: "progress", flips: FLIPS.slice(0, 4) });
+    await answer(model);
+    expect(asked("compression_flips")).toBe(1);
+    await picture(model, [4], 1);
+    expect([...store.compressing.seen.value.keys()]).toEqual([4]);
+    expect(asked("compression_flips")).toBe(2);
+    await picture(model, [4, 9]);
+    expect([...store.compressing.seen.value.keys()]).toEqual([4, 7, 9]);
+    expect(asked("compression_flips")).toBe(2);
+  });
+
+  it("has pictures of its own the other way round, though a page of the first comes late", async () => {
+    store.compressing.run();
+    await answer(model);
+    store.set("compression_after", "reference");
+    await answer(model, { header: { side: "reference" } });
+    expect(asked("compression_flips")).toBe(1);
+    await picture(model, [4, 9]);
+    expect(store.compressing.seen.value.size).toBe(0);
+    expect(model.last("compression_flips").params).toEqual({ after: "reference", start: 0 });
+    await picture(model, [7]);
+    const seen = store.compressing.seen.value;
+    expect([4, 7, 9].map((index) => seen.get(index)?.held)).toEqual([false, true, false]);
+  });
+
+  it("shows all flips again with another one, though that has none", async () => {
+    store.compressing.run();
+    await answer(model);
+    store.compressing.kind.value = "lost";
+    store.compressing.from.value = 0;
+    store.set("compression_after", "reference");
+    await answer(model, { header: { side: "reference" }, flips: [] });
+    expect([store.compressing.kind.value, store.compressing.from.value]).toEqual(["all", null]);
+    expect(asked("compression_flips")).toBe(1);
   });
 
   it("asks for the scales of the chosen layer, while the view is open", async () => {

@@ -70,29 +70,32 @@ export const REPORT = {
   notes: ["Costs are measured on 64 inputs."],
 } as unknown as Headers["compression"];
 
-const FLIPS_SPEC = { name: "flips", dtype: "int32", shape: [FLIPS.length / 4, 4] };
-
 /** Answers the newest request for a report. */
 export async function answer(
   model: FakeModel,
-  { header = {}, status = "ok", kind = "compression" } = {},
+  { header = {}, status = "ok", kind = "compression", flips = FLIPS } = {},
 ): Promise<void> {
   const { id, params } = model.last(kind);
   const whole = { ...REPORT, ...params, revision: model.get("revision"), ...header };
   await act(async () => {
-    const buffers = [new Int32Array(FLIPS).buffer];
-    model.reply(id, { ...whole, arrays: [FLIPS_SPEC] }, buffers, status);
+    const spec = { name: "flips", dtype: "int32", shape: [flips.length / 4, 4] };
+    model.reply(id, { ...whole, arrays: [spec] }, [new Int32Array(flips).buffer], status);
     await settle();
   });
 }
 
 /** Answers the newest request for pictures: one grey pixel each; the strip holds `held`. */
-export async function picture(model: FakeModel, held: readonly number[]): Promise<void> {
+export async function picture(
+  model: FakeModel,
+  held: readonly number[],
+  stop = FLIPS.length / 4,
+): Promise<void> {
   const { id, params } = model.last("compression_flips");
-  const header = { ...params, stop: 3, reason: null, at: [0, 1, 2], held, thumbnail: [1, 1] };
-  const spec = { name: "thumbnails", dtype: "uint8", shape: [3, 1, 1, 3] };
+  const at = Array.from({ length: stop }, (_, place) => place);
+  const header = { ...params, stop, reason: null, at, held, thumbnail: [1, 1] };
+  const spec = { name: "thumbnails", dtype: "uint8", shape: [stop, 1, 1, 3] };
   await act(async () => {
-    model.reply(id, { ...header, arrays: [spec] }, [new Uint8Array(9).fill(128).buffer]);
+    model.reply(id, { ...header, arrays: [spec] }, [new Uint8Array(3 * stop).fill(128).buffer]);
     await settle();
   });
 }
