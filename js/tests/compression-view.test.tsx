@@ -147,6 +147,46 @@ describe("the Compression view", () => {
     expect(store.inputs.filter.value).toBe("differ");
   });
 
+  it("goes by keys over flips that the strip does not hold", async () => {
+    await open({ input_index: 4 });
+    await measure();
+    await picture(model, [4, 9]);
+    const to = async (key: string) => {
+      await press(".cl-inputs", key);
+      return model.get("input_index");
+    };
+    expect([await to("ArrowRight"), await to("ArrowRight"), await to("ArrowLeft")]).toEqual([
+      9, 9, 4,
+    ]);
+    expect(store.toast.value).toBe("");
+  });
+
+  it("says which is the compressed one: as the kernel finds, or at once as it is chosen", async () => {
+    await open();
+    const sides = () => all("[role=radio]").map((side) => [side.ariaChecked, side.tabIndex]);
+    const [first, second] = [
+      [
+        ["true", 0],
+        ["false", -1],
+      ],
+      [
+        ["false", -1],
+        ["true", 0],
+      ],
+    ];
+    expect(sides()).toEqual(first);
+    await answer(model, {
+      kind: "compression_known",
+      header: { found: false, side: "reference" },
+      flips: [],
+    });
+    expect(sides()).toEqual(second);
+    await measure({ side: "reference" });
+    await act(() => button("Net").click());
+    expect(model.get("compression_after")).toBe("model");
+    expect(sides()).toEqual(first);
+  });
+
   it("shows the flips of one class, and lets go", async () => {
     await open();
     await measure();
@@ -182,6 +222,11 @@ describe("the Compression view", () => {
     });
     expect(all(".cl-scales").length).toBe(1);
     expect(text(".cl-scales h4")).toContain("int8 per channel");
+    expect(all(".cl-scales th").map((cell) => cell.getAttribute("scope"))).toEqual(
+      Array(4).fill("col"),
+    );
+    // all of it is in sight: no stop for Tab
+    expect(el.querySelector<HTMLElement>(".cl-scales .cl-values")?.tabIndex).toBe(-1);
     expect(all(".cl-scales tr").map((row) => row.textContent)).toEqual([
       "channelscalezero pointintegers",
       "00.25000−128 to 127",

@@ -83,13 +83,14 @@ export function ScalesCard({ store }: ViewProps) {
               int{grid.bits} {grid.per_channel ? "per channel" : "per tensor"}
               <span class="cl-hint">{side === "model" ? model.title : reference?.title}</span>
             </h4>
-            <div class="cl-values">
+            <div class="cl-values" tabIndex={scales.length > 6 ? 0 : undefined}>
               <table>
                 <tr>
-                  <td>channel</td>
-                  <td>scale</td>
-                  <td>zero point</td>
-                  <td>integers</td>
+                  {["channel", "scale", "zero point", "integers"].map((name) => (
+                    <th key={name} scope="col">
+                      {name}
+                    </th>
+                  ))}
                 </tr>
                 {Array.from(scales, (scale, at) => (
                   <tr key={at}>
