@@ -1,7 +1,7 @@
 import { signal } from "@preact/signals";
 import { render } from "preact";
 import { act } from "preact/test-utils";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { changeInWords, points } from "../src/change";
 import { differenceOf } from "../src/gallery/difference";
 import type { FilterSet } from "../src/load";
@@ -12,7 +12,7 @@ import { FiltersView } from "../src/views/filters";
 import { barsData } from "../src/views/quality";
 import type { Partner } from "../src/wire/reference";
 import { FakeModel, layer, openStore, row, settle, structure } from "./fake";
-import { closePage, openPage } from "./page";
+import { closePage, ends, openPage } from "./page";
 import { normal } from "./random";
 
 const LAYERS = [
@@ -65,20 +65,20 @@ async function match(pairs = LAYERS.map(({ key }) => pair(key)), alone: string[]
   });
 }
 
-async function filters(kind: "filters" | "reference_filters", weights: Float32Array) {
+async function filters(kind: "filters" | "reference_filters", weights: Float32Array, out = 4) {
   const spec = (name: string, ...shape: number[]) => ({ name, dtype: "float32", shape });
   const basis = new Float32Array(9).fill(1);
   const header = {
     layer: "a",
     start: 0,
-    stop: 4,
-    page: 4,
-    out: 4,
+    stop: out,
+    page: out,
+    out,
     inputs: 3,
     kernel: [3, 3],
     max_abs: weights.reduce((most, w) => Math.max(most, Math.abs(w)), 0),
     arrays: [
-      spec("weights", 4, 3, 9),
+      spec("weights", out, 3, 9),
       spec("eigenimages", 1, 9),
       spec("explained", 1),
       spec("mean", 9),
@@ -248,6 +248,46 @@ describe("filters beside the reference's", () => {
     expect(text("figcaption")).toBe("Net");
     await act(() => store.set("paired", "reference"));
     expect(text("figcaption")).toBe("int8");
+  });
+
+  it("say what failed of the reference's, and ask for those again", async () => {
+    open();
+    await act(() => render(<FiltersView store={store} />, el));
+    await match();
+    await filters("filters", mine);
+    await ends(model, "reference_filters", "error", { message: "It raised.", details: "" });
+    expect(text("[role=alert]")).toContain("It raised.");
+    await act(() => radio("model").click());
+    expect(el.querySelector("[role=alert]")).toBeNull();
+    await act(() => store.set("paired", "reference"));
+    await act(() => (el.querySelector("[role=alert] .cl-link") as HTMLElement).click());
+    expect([model.count("filters"), model.count("reference_filters")]).toEqual([1, 2]);
+    await filters("reference_filters", theirs);
+    expect(el.querySelector("[role=alert]")).toBeNull();
+  });
+
+  it.each([
+    ["beside the model's, of another shape", "side by side", 3],
+    ["alone, of another shape", "reference", 3],
+    ["alone, of the same shape", "reference", 4],
+  ] as const)("are read out with their own weights: %s", async (_, paired, out) => {
+    open();
+    await act(() => render(<FiltersView store={store} />, el));
+    await match([pair("a", { shape: [out, 3, 3, 3] })]);
+    // the one with the largest weights in both: of output 1 and input 2
+    await filters("filters", new Float32Array(108).fill(1, 45, 54));
+    await filters("reference_filters", new Float32Array(27 * out).fill(2, 45, 54), out);
+    await act(() => store.set("paired", paired));
+    store.colors.value = {} as never;
+    vi.useFakeTimers();
+    await act(() => {
+      const event = new KeyboardEvent("keydown", { key: "ArrowDown", shiftKey: true });
+      [...el.querySelectorAll(".cl-gallery")].at(-1)?.dispatchEvent(event);
+    });
+    await act(() => void vi.advanceTimersByTime(1000));
+    vi.useRealTimers();
+    const said = [...el.querySelectorAll("[aria-live=polite]")].map((each) => each.textContent);
+    expect(said.filter(Boolean)).toEqual([expect.stringMatching(/^out 1, in 2: norm 6\.0/)]);
   });
 
   it("say it where there is no counterpart, and where it has another shape", async () => {

@@ -1,5 +1,5 @@
-import { useSignalEffect } from "@preact/signals";
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { effect } from "@preact/signals";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { paintKernel } from "../draw/kernel";
 import { kernelOf } from "../draw/layout";
 import { entropyOf, normOf } from "../filters";
@@ -301,7 +301,7 @@ export function NoteCard({ store, model }: Props) {
 export function Spoken({ store, model }: Props) {
   const ref = useRef<HTMLDivElement>(null);
   const timer = useRef(0);
-  useSignalEffect(() => {
+  const follow = () => {
     const chosen = model.hover.value ?? model.pinned.value;
     const { inputs, taps, loaded } = model.set.value;
     const sparse = model.sparse.value.mask;
@@ -315,6 +315,7 @@ export function Spoken({ store, model }: Props) {
       const words = stateInWords(bad[chosen] === 1, sparse[chosen] === 1, eps);
       ref.current.textContent = `${nameOf(chosen, inputs)}: norm ${norm}. ${words}`;
     }, 400);
-  });
+  };
+  useEffect(() => effect(follow), [store, model]);
   return <div ref={ref} class="cl-unseen" aria-live="polite" />;
 }

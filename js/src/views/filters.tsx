@@ -87,6 +87,7 @@ export function FiltersView({ store }: ViewProps) {
       {!lost && <Progress store={store} model={model} past={past} />}
     </>
   );
+  const told = shown.value === "reference" ? reference : model;
   const paired = partner.value !== undefined && both && store.pairing.why.value === "";
   return (
     <div class="cl-filters">
@@ -136,10 +137,11 @@ export function FiltersView({ store }: ViewProps) {
               <FilterCard store={store} model={model} reference={paired ? reference : null} />
             )}
             <PairCard store={store} model={model} difference={difference} />
-            <BasisCard store={store} model={shown.value === "reference" ? reference : model} />
-            <NoteCard store={store} model={shown.value === "reference" ? reference : model} />
+            <BasisCard store={store} model={told} />
+            <NoteCard store={store} model={told} />
           </Cards>
-          <Spoken store={store} model={model} />
+          <Spoken store={store} model={told} />
+          {!both && panes.length > 1 && <Spoken store={store} model={reference} />}
         </div>
       ) : (
         <div class="cl-filters-body" aria-busy="true">
