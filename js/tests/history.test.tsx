@@ -8,7 +8,7 @@ import type { Store } from "../src/state";
 import { Status, statusFigures } from "../src/status";
 import { QualityView } from "../src/views/quality";
 import type { Moment } from "../src/wire/history";
-import { FakeModel, layer, openStore, row, settle } from "./fake";
+import { FakeModel, layer, openStore, row, settle, structure } from "./fake";
 import { closePage, openPage } from "./page";
 
 const LAYERS = [layer("a"), layer("b")];
@@ -216,6 +216,35 @@ describe("the history slider", () => {
     expect(model.get("step")).toBeNull();
   });
 
+  it("tells Python where it stood when its view is left while it plays", async () => {
+    await open({ _taken: 3 });
+    await answer(moments(0, 1, 2));
+    vi.useFakeTimers();
+    await act(() => (el.querySelector(".cl-history button") as HTMLElement).click());
+    await act(() => void vi.advanceTimersByTime(400));
+    expect([said(), model.get("step")]).toEqual(["at step 10", null]);
+    await act(() => store.set("view", "filters"));
+    await act(() => render(null, el));
+    expect([store.traits.step.value, model.get("step")]).toEqual([10, 10]);
+  });
+
+  it("has the reference beside it at the eps of the snapshots", async () => {
+    await open({
+      _taken: 3,
+      step: 10,
+      _structure: { ...structure(LAYERS), reference: { title: "int8", parameters: 1 } },
+      _paired: { pairs: [], alone: [], rows: [row("a", { curve: [0, 32, 64, 128] })] },
+    });
+    const [before] = store.pairing.bars.value;
+    expect(before?.sparsity).toBe(0.125);
+    await answer(moments(0, 1, 2), { eps: 0.1 });
+    expect(store.pairing.bars.value[0]?.sparsity).toBe(0.25);
+    expect(statusFigures(store).join()).toContain("sparsity 0.100 (int8 0.250: 0.150 less)");
+    const words = "sparsity 10 %, int8 25 %: 15 points less";
+    expect(el.querySelector("[data-key=a] .cl-bar")?.getAttribute("title")).toBe(words);
+    expect(el.querySelector(".cl-chart")?.getAttribute("aria-valuetext")).toContain("int8 25 %");
+  });
+
   it("shows what a notebook keeps where there is no kernel", async () => {
     const values = btoa(
       String.fromCharCode(...new Uint8Array(new Float32Array([0, 4].flatMap(figures)).buffer)),
@@ -274,6 +303,27 @@ describe("the sparklines", () => {
     expect(el.querySelector(".cl-rail .cl-here")).toBeNull();
     await move(1);
     expect(el.querySelector(".cl-rail .cl-here")?.getAttribute("d")).toBe("M50 0V20");
+  });
+
+  it("are worked out once, and only their marks move with the step", async () => {
+    await open({ _taken: 3 });
+    await answer(moments(0, 1, 2));
+    await move(0, "input");
+    const series = vi.spyOn(store.history, "series");
+    const here = () => el.querySelector(".cl-rail .cl-here")?.getAttribute("d");
+    const marks = [];
+    for (const place of [0, 1, 2]) {
+      await move(place, "input");
+      marks.push(here());
+    }
+    expect(marks).toEqual(["M0 0V20", "M50 0V20", "M100 0V20"]);
+    // the card of the chosen layer, a, draws its own
+    const calls = () => series.mock.calls.filter(([layer]) => layer === "b").length;
+    expect(calls()).toBe(0);
+    await act(() => {
+      store.history.trend.value = "sparsity";
+    });
+    expect(calls()).toBe(1);
   });
 
   it("leave gaps where there is no figure, and stand by their steps", () => {
