@@ -13,10 +13,6 @@ export function kernelOf(sizes: readonly number[]): Kernel {
   return { depth, height, width, taps: depth * height * width };
 }
 
-/** "3 × 3", and "1 × 1" for a Linear layer. */
-export const kernelText = (sizes: readonly number[]): string =>
-  sizes.length ? sizes.join(" × ") : "1 × 1";
-
 export interface Layout {
   readonly kernel: Kernel;
   readonly outs: number;
