@@ -213,8 +213,8 @@ fit : optional
     @property
     def input(self) -> Any:
         """The chosen input as the model takes it: a batch of one, also of a file dropped here."""
-        self._open()
-        return self._strip.held.one(self.input_index)
+        with model_lock(self._open()):
+            return self._strip.held.one(self.input_index)
 
     @property
     def database(self) -> Any:

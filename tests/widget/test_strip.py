@@ -2,6 +2,7 @@
 
 import base64
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -49,6 +50,28 @@ def file_of(image, format="png"):
     rgb = (image.permute(1, 2, 0) * 255).round().byte().numpy()
     Image.fromarray(rgb).save(held, format)
     return base64.b64encode(held.getvalue()).decode()
+
+
+def test_input_is_read_while_no_other_reads(open_lens, page):
+    images, begun, gate = as_imagenet(pixels(8)), threading.Event(), threading.Event()
+
+    class Loader:
+        def __iter__(self):
+            yield images[:4]
+            if threading.current_thread() is not threading.main_thread():
+                begun.set()
+                assert gate.wait(10)
+            yield images[4:]
+
+    lens = open_lens(Net().eval(), Loader(), input_index=6)
+    number = page.send("inputs", params={"start": 0})
+    assert begun.wait(10)
+    # once a second one asks for a batch
+    opening = threading.Timer(0.2, gate.set)
+    opening.start()
+    torch.testing.assert_close(lens.input, images[6:7])
+    opening.join()
+    assert page.answer(number)["header"]["total"] == 8
 
 
 def test_pages_hold_each_input_once_with_what_the_model_says(open_lens, page):
