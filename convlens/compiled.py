@@ -12,44 +12,52 @@ import importlib
 import threading
 from types import ModuleType
 
-__all__ = ["load", "load_soon", "passes"]
+__all__ = ["SAMPLES", "WEIGHTS", "Compiled", "load", "load_soon", "passes"]
 
 _BEGINS = 2  # who asked that often measures again and again
 
 
-class _State:
-    lock = threading.Lock()
-    passes: ModuleType | None = None
-    missing: str | None = None
-    """Why they cannot be had."""
-    asked = 0
+class Compiled:
+    """A module whose import compiles passes, or loads what an earlier process compiled."""
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+        self.lock = threading.Lock()
+        self.passes: ModuleType | None = None
+        self.missing: str | None = None
+        """Why they cannot be had."""
+        self.asked = 0
 
 
-def passes() -> ModuleType | None:
-    """Return `convlens.fused` if it is loaded by now."""
-    return _State.passes
+WEIGHTS = Compiled("convlens.fused")
+SAMPLES = Compiled("convlens.similarity.fused")
 
 
-def load() -> str | None:
-    """Load the passes now, which takes up to some seconds.
+def passes(of: Compiled = WEIGHTS) -> ModuleType | None:
+    """Return the compiled module if it is loaded by now."""
+    return of.passes
+
+
+def load(of: Compiled = WEIGHTS) -> str | None:
+    """Load passes now, which takes up to some seconds.
 
     Returns
     -------
     str or None
         Why they cannot be had; None where they are loaded.
     """
-    with _State.lock:
-        if _State.passes is None and _State.missing is None:
+    with of.lock:
+        if of.passes is None and of.missing is None:
             try:
-                _State.passes = importlib.import_module("convlens.fused")
+                of.passes = importlib.import_module(of.module)
             # numba is not there, not for this Python or NumPy, or finds no place to write
             except Exception as error:  # noqa: BLE001 - whatever it is, torch does the work
-                _State.missing = f"{type(error).__name__}: {error}"
-        return _State.missing
+                of.missing = f"{type(error).__name__}: {error}"
+        return of.missing
 
 
-def load_soon() -> None:
-    """Begin to load the passes in the background if this is not the first time of asking."""
-    _State.asked += 1
-    if _State.asked == _BEGINS and _State.passes is None:
-        threading.Thread(target=load, name="convlens-compile").start()
+def load_soon(of: Compiled = WEIGHTS) -> None:
+    """Begin to load passes in the background if this is not the first time of asking."""
+    of.asked += 1
+    if of.asked == _BEGINS and of.passes is None:
+        threading.Thread(target=load, args=(of,), name="convlens-compile").start()

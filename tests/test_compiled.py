@@ -22,15 +22,15 @@ pytest.importorskip("numba")
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded() -> Iterator[None]:
-    before = compiled._State.passes
+    before = compiled.WEIGHTS.passes
     assert compiled.load() is None
     yield
-    compiled._State.passes = before
+    compiled.WEIGHTS.passes = before
 
 
 def by_torch(call, *args, **kwargs):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled._State, "passes", None)
+        patch.setattr(compiled.WEIGHTS, "passes", None)
         return call(*args, **kwargs)
 
 
@@ -214,8 +214,8 @@ def three_threads() -> Iterator[None]:
 
 
 def test_without_numba_it_is_said_once_and_torch_measures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled._State, "passes", None)
-    monkeypatch.setattr(compiled._State, "missing", None)
+    monkeypatch.setattr(compiled.WEIGHTS, "passes", None)
+    monkeypatch.setattr(compiled.WEIGHTS, "missing", None)
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.delitem(sys.modules, "convlens.fused", raising=False)
     assert "numba" in (compiled.load() or "")

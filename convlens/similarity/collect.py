@@ -22,6 +22,7 @@ from convlens.similarity.gram import (
 from convlens.similarity.measures import Measure
 from convlens.similarity.profiles import Sample
 from convlens.similarity.reduce import Reduction
+from convlens.similarity.shelf import Shelf
 from convlens.similarity.sums import Products, Sums
 
 __all__ = ["Collector", "Found", "SampleCollector", "SumCollector"]
@@ -50,6 +51,7 @@ class SumCollector:
 
     def __init__(self, reduction: Reduction) -> None:
         self._reduction = reduction
+        self._shelf = Shelf()
         self.sums: Sums | None = None
         self.reasons: tuple[dict[int, str], dict[int, str]] = ({}, {})
 
@@ -61,7 +63,8 @@ class SumCollector:
 
     def take(self, x: Tensor, module: nn.Module) -> Gram:
         """Take a layer's inner products over one batch, inside the hook."""
-        return centred_gram(self._reduction(x, module))
+        gram = centred_gram(self._reduction(x, module))
+        return Gram(self._shelf.keep(gram.values), gram.features, gram.limit)
 
     def add(self, n: int, rows: Taken, columns: Taken, label: str) -> None:
         """Count one batch; `columns` may be the same object as `rows`."""
@@ -70,6 +73,7 @@ class SumCollector:
         first = _Profiles(rows, label, self.reasons[0])
         second = first if columns is rows else _Profiles(columns, label, self.reasons[1])
         self.sums.add(products(first, second), n)
+        self._shelf.clear()
 
     @property
     def samples_seen(self) -> int:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from convlens import compiled
 from convlens.similarity.linalg import length
 
 __all__ = ["Gram", "centred_gram", "correlation_gram", "double_centred", "triangle", "u_centred"]
 
 # Columns whose products are summed in float32, before sums of them are in float64.
 _CHUNK = 2048
+_CHUNK_COMPILED = 1024
+# Samples times threads up to which the compiled pass is the quicker one: it has half the work, and
+# one thread.
+_SUITS = 128
+_OFTEN = 1 << 33  # multiplications, a quarter of a second of one thread's, that loading it is worth
 # Elements of one block of columns. It is centred in cache and multiplied before it leaves: the
 # activations are read once, and no centred copy of them ever exists.
 _BLOCK_CPU = 1 << 19
@@ -95,9 +101,13 @@ def _centred_afterwards(x: Tensor) -> Gram | None:
     """
     n, p = x.shape
     width = max(_CHUNK, 16 * n)  # the products of all chunks take a fraction of what `x` does
-    k = np.zeros((n, n))
     # the first part of wide ones tells when the rest is not worth multiplying
     first = p // (16 * width) * width
+    if (passes := _passes_for(x)) is not None:
+        into = np.empty((n, n), np.float32)
+        exact = passes.centred_products(_array(x), first, _CHUNK_COMPILED, into)
+        return Gram(torch.from_numpy(into), p, _NOTHING) if exact else None
+    k = np.zeros((n, n))
     rows, total = k[0], 0.0
     for start, stop in ((0, first), (first, p)):
         if start == stop:
@@ -113,6 +123,26 @@ def _centred_afterwards(x: Tensor) -> Gram | None:
     k -= rows
     k -= rows[:, None]
     return Gram(torch.from_numpy(k.astype(np.float32)), p, _NOTHING)
+
+
+class _Work:
+    done = 0
+    """Multiplications that the compiled pass would have halved."""
+
+
+def _passes_for(x: Tensor) -> Any:
+    """Return the compiled passes if they are there and take `x` (n, p); else see to it."""
+    n, p = x.shape
+    threads = torch.get_num_threads()
+    if not (x.is_contiguous() and n >= 4 and (threads == 1 or n * threads <= _SUITS)):
+        return None
+    passes = compiled.passes(compiled.SAMPLES)
+    if passes is None:
+        _Work.done += n * n * p
+        if _Work.done >= _OFTEN:
+            _Work.done = 0
+            compiled.load_soon(compiled.SAMPLES)
+    return passes
 
 
 def _products(x: Tensor, width: int) -> npt.NDArray[np.float64]:
