@@ -13,7 +13,7 @@ interface Props extends HTMLAttributes<HTMLCanvasElement> {
   store: Store;
   /**
    * Draws in CSS pixels. It runs again, at once, when a signal that it read changes, when the
-   * canvas changes its size and when the theme does.
+   * canvas changes its size and when the theme does. The size stays the same object meanwhile.
    */
   paint: (context: CanvasRenderingContext2D, size: Size, colors: Colors) => void;
 }
@@ -36,7 +36,8 @@ export function Canvas({ store, paint, ...rest }: Props) {
     });
     observer.observe(canvas);
     const stop = effect(() => {
-      const { width, height } = size.value;
+      const box = size.value;
+      const { width, height } = box;
       const colors = store.colors.value;
       if (width === 0 || height === 0 || !colors) return;
       const ratio = devicePixelRatio || 1;
@@ -45,7 +46,7 @@ export function Canvas({ store, paint, ...rest }: Props) {
       if (canvas.height !== down) canvas.height = down;
       context.setTransform(ratio, 0, 0, ratio, 0, 0);
       context.clearRect(0, 0, width, height);
-      latest.current(context, { width, height }, colors);
+      latest.current(context, box, colors);
     });
     return () => {
       stop();
