@@ -102,7 +102,7 @@ function Sieve({ store }: ViewProps) {
   const rows = inputs.rows.value;
   const counts = useComputed(() => countsOf(inputs.items.value)).value;
   const options: { id: Filter; label: string }[] = [
-    { id: "all", label: `all ${count(inputs.items.value.length)}` },
+    { id: "all", label: rows ? `all ${count(inputs.items.value.length)}` : "all" },
   ];
   if (counts.known) {
     options.push({ id: "wrong", label: `wrong ${count(counts.wrong)}` });
