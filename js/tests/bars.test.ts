@@ -9,10 +9,12 @@ import {
   sparsityAxis,
 } from "../src/draw/bars";
 import type { Colors } from "../src/draw/colors";
-import { drawPeaks } from "../src/draw/histogram";
+import { drawPeaks, drawWeights } from "../src/draw/histogram";
 import { fitMiddle, wrap } from "../src/draw/text";
+import { drawTracks, layoutTracks } from "../src/draw/tracks";
 import { compose } from "../src/png";
 import { stages } from "../src/stages";
+import { drifted } from "./drifts";
 
 interface Written {
   text: string;
@@ -61,8 +63,23 @@ function recorder() {
     clip() {},
     moveTo() {},
     lineTo() {},
+    arc() {},
   };
   return { context: context as unknown as CanvasRenderingContext2D, written, filled, strokes };
+}
+
+/** No label stands over another or over an edge. */
+function expectApart(written: readonly Written[], width: number) {
+  for (const { from, to } of written) {
+    expect(from).toBeGreaterThanOrEqual(0);
+    expect(to).toBeLessThanOrEqual(width);
+  }
+  for (const [i, a] of written.entries()) {
+    for (const b of written.slice(i + 1)) {
+      const apart = Math.abs(a.y - b.y) >= 9 || a.to <= b.from || b.to <= a.from;
+      expect(apart, `${a.text} and ${b.text}`).toBe(true);
+    }
+  }
 }
 
 const colors = new Proxy({} as Colors, { get: (_, name) => String(name) });
@@ -96,16 +113,7 @@ describe("the bar charts", () => {
       const layout = layoutBars(width, 240, count);
       const bars = Array.from({ length: count }, () => bar());
       drawBars(context, layout, data(bars, named(count)), colors);
-      for (const { from, to } of written) {
-        expect(from).toBeGreaterThanOrEqual(0);
-        expect(to).toBeLessThanOrEqual(width);
-      }
-      for (const [i, a] of written.entries()) {
-        for (const b of written.slice(i + 1)) {
-          const apart = Math.abs(a.y - b.y) >= 9 || a.to <= b.from || b.to <= a.from;
-          expect(apart, `${a.text} and ${b.text}`).toBe(true);
-        }
-      }
+      expectApart(written, width);
       expect(written.map(({ text }) => text)).toContain("layer0");
     });
   }
@@ -164,13 +172,12 @@ describe("the bar charts", () => {
   });
 });
 
-describe("the histogram of filters", () => {
-  const peaks = new Uint32Array(64).fill(3);
-  const distribution = {
-    ...{ layer: "a", low: -1, high: 1, peak_low: -4, peak_high: 0, n: 192 },
-    ...{ weights: new Uint32Array(61), peaks },
-  };
+const distribution = {
+  ...{ layer: "a", low: -1, high: 1, peak_low: -4, peak_high: 0, n: 192 },
+  ...{ weights: new Uint32Array(61), peaks: new Uint32Array(64).fill(3) },
+};
 
+describe("the histogram of filters", () => {
   it("colours as sparse exactly what lies below eps", () => {
     const { context, filled } = recorder();
     drawPeaks(context, 320, 120, distribution, 0.01, "96 sparse", colors);
@@ -187,6 +194,70 @@ describe("the histogram of filters", () => {
       expect(words?.from).toBeGreaterThanOrEqual(0);
       expect(words?.to).toBeLessThanOrEqual(320);
     }
+  });
+});
+
+describe("axes with little room", () => {
+  const texts = (written: readonly Written[]) => written.map(({ text }) => text);
+
+  it("leave out labels of weights, the zero first", () => {
+    const seen = [320, 110, 80].map((width) => {
+      const { context, written } = recorder();
+      drawWeights(context, width, 120, distribution, colors);
+      expectApart(written, width);
+      return texts(written).slice(1);
+    });
+    expect(seen).toEqual([
+      ["−1.00", "1.00", "0"],
+      ["−1.00", "1.00", "0"],
+      ["−1.00", "1.00"],
+    ]);
+  });
+
+  it("leave out labels of a log scale, those between the ends first", () => {
+    const seen = [320, 100, 70].map((width) => {
+      const { context, written } = recorder();
+      drawPeaks(context, width, 120, distribution, 0.01, "", colors);
+      expectApart(written, width);
+      return texts(written).slice(2);
+    });
+    expect(seen).toEqual([["100 %", "≤ 0.01 %", "1 %"], ["100 %", "≤ 0.01 %"], ["100 %"]]);
+  });
+
+  it("leave out what a sign means rather than the title beside it", () => {
+    const tracks = (width: number) => {
+      const { context, written } = recorder();
+      const slots = ["a", "b"].map((key) => drifted(key));
+      drawTracks(
+        context,
+        layoutTracks(width, 300, 2),
+        {
+          slots,
+          bands: new Float32Array(12).fill(0.5),
+          stages: [],
+          selected: 0,
+          hovered: -1,
+          titles: [["Drift from all layers", "Drift"], ["Entropy"], ["Sparsity"]],
+          signs: ["what noise makes", "90 % of the summary"],
+        },
+        colors,
+      );
+      expectApart(written, width);
+      return texts(written).filter((text) => /[a-z]{4}/.test(text));
+    };
+    expect(tracks(480)).toEqual([
+      ...["Drift from all layers", "what noise makes"],
+      ...["Entropy", "90 % of the summary", "Sparsity"],
+    ]);
+    expect(tracks(240)).toEqual([
+      "Drift",
+      "what noise makes",
+      "Entropy",
+      "90 % of the summary",
+      "Sparsity",
+    ]);
+    expect(tracks(220)).toEqual(["Drift", "what noise makes", "Entropy", "Sparsity"]);
+    expect(tracks(150)).toEqual(["Drift", "Entropy", "Sparsity"]);
   });
 });
 

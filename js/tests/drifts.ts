@@ -1,4 +1,5 @@
 // What a kernel says of the drift of three layers.
+import type { Drifted } from "../src/wire/drift";
 import type { FakeModel } from "./fake";
 import { layer } from "./fake";
 
@@ -9,7 +10,7 @@ export const LAYERS = [
 ];
 const POINTS = 5;
 
-export const drifted = (key: string, more: object = {}) => ({
+export const drifted = (key: string, more: Partial<Drifted> = {}): Drifted => ({
   key,
   drift: 0.4,
   floor: 0.1,

@@ -39,9 +39,12 @@ export function drawWeights(
   if (theirs) outline(context, theirs, most, plot, colors);
   base(context, width, plot.bottom, colors);
   const y = height - 3;
-  write(context, weight(low), 0, y, { color: colors.muted });
-  write(context, "0", width / 2, y, { color: colors.muted, align: "center" });
-  write(context, weight(high), width, y, { color: colors.muted, align: "right" });
+  const marks: Mark[] = [
+    [weight(low), 0, "left"],
+    [weight(high), width, "right"],
+    ["0", width / 2, "center"],
+  ];
+  label(context, marks, y, colors);
 }
 
 /** The largest weight of each filter, of the layer's largest, on a log scale; those below eps are sparse. */
@@ -81,15 +84,35 @@ export function drawPeaks(
   const at = left ? x + 5 : x - 5;
   const align = left ? "left" : "right";
   write(context, sparse, at, plot.top + 8, { color: colors.fg, align });
-  const y = height - 3;
+  const marks: Mark[] = [];
   for (let power = Math.ceil(low); power <= high; power += 2) {
     const place = ((power - low) / (high - low)) * width;
     const side = power === low ? "left" : power === high ? "right" : "center";
     const text = percent(10 ** power);
-    write(context, power === low ? `≤ ${text}` : text, place, y, {
-      color: colors.muted,
-      align: side,
-    });
+    const mark: Mark = [power === low ? `≤ ${text}` : text, place, side];
+    if (side === "center") marks.push(mark);
+    else marks.unshift(mark);
+  }
+  label(context, marks, height - 3, colors);
+}
+
+type Mark = readonly [text: string, x: number, align: CanvasTextAlign];
+
+/** Labels of an axis, the most important first: one that would touch one before it is left out. */
+function label(
+  context: CanvasRenderingContext2D,
+  marks: readonly Mark[],
+  y: number,
+  colors: Colors,
+): void {
+  const placed: [number, number][] = [];
+  for (const [text, x, align] of marks) {
+    const wide = widthOf(context, text);
+    const from = x - (align === "left" ? 0 : align === "right" ? wide : wide / 2);
+    const to = from + wide + 8;
+    if (placed.some(([a, b]) => from < b && a < to)) continue;
+    placed.push([from, to]);
+    write(context, text, x, y, { color: colors.muted, align });
   }
 }
 

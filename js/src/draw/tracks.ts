@@ -55,10 +55,14 @@ export function drawTracks(
   const { left, right, step, tracks } = layout;
   const [drift, entropy, sparsity] = tracks;
   tracks.forEach(({ top }, index) => {
+    const titles = data.titles[index] ?? [];
     const sign = data.signs[index] ?? "";
     const x = right - widthOf(context, sign) - 20;
-    title(context, data.titles[index] ?? [], top, { left, right: sign ? x - 16 : right }, colors);
-    if (!sign) return;
+    // rather the title alone than less than its shortest
+    const room = sign ? x - 16 : right;
+    const fits = room - left >= widthOf(context, titles.at(-1) ?? "", 11, 600);
+    title(context, titles, top, { left, right: fits ? room : right }, colors);
+    if (!sign || !fits) return;
     write(context, sign, x + 20, top - 9, { color: colors.muted });
     if (index) fillFaint(context, colors.good, 0.3, () => context.fillRect(x, top - 17, 14, 9));
     else hatch(context, x, top - 17, 14, 9, colors.muted);
