@@ -20,7 +20,7 @@ from convlens.errors import ArgumentError, ConvlensError, UnknownLayerError, nea
 from convlens.layers import find_layers
 from convlens.widget.analysis import Progress
 from convlens.widget.answers import Answer, Steps
-from convlens.widget.flipped import Flipped
+from convlens.widget.flipped import MOST, Flipped
 from convlens.widget.reporting import RANKINGS, describe_rankings, said
 from convlens.widget.sources import Sources
 from convlens.widget.strip import Strip
@@ -200,7 +200,8 @@ class Compressing:
             raise ArgumentError(f"start must be below {len(flips)}, the inputs that flipped.")
         header, arrays = yield from run.flipped.page(flips, start)
         answer = {**params, **header}, arrays
-        self._pages[after, start] = answer
+        if start < MOST:
+            self._pages[after, start] = answer
         return answer
 
     def _answer_scales(self, params: Mapping[str, Any]) -> Answer:

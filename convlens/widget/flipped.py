@@ -17,13 +17,14 @@ from convlens.compression import Assessment, Flip
 from convlens.errors import ArgumentError
 from convlens.similarity.batches import BATCH_SIZE, samples, taken
 from convlens.widget.answers import Steps
+from convlens.widget.held import MOST_BYTES
 from convlens.widget.pixels import as_pixels
 from convlens.widget.strip import PAGE, Strip, thumbnail
 
 __all__ = ["MOST", "Flipped"]
 
 MOST = 1_024
-"""Flipped inputs whose pictures are kept."""
+"""Flipped inputs whose pictures are kept, where they take less than `MOST_BYTES`."""
 
 
 class _Drawn:
@@ -61,6 +62,7 @@ class Flipped:
     strip: Strip
     inputs: Any = field(init=False)
     _images: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
+    _bytes: int = 0
     _seen: int = 0
 
     def __post_init__(self) -> None:
@@ -82,15 +84,22 @@ class Flipped:
         batch, drawn.last = taken(drawn.last, self.strip.sources.inputs_from), None
         n = samples(batch)
         drawn.start, drawn.stop = drawn.stop, drawn.stop + n
-        if not fresh or len(self._images) >= MOST:
+        if not fresh or self._full:
             return
         try:
             images = self.strip.held.images(batch, drawn=True)
         except ArgumentError:  # no images: nothing to look at
             return
-        for flip in fresh[: MOST - len(self._images)]:
+        for flip in fresh:
+            if self._full:
+                return
             at = flip.index - drawn.start
-            self._images[flip.index] = images[at : at + 1].cpu().clone()
+            image = self._images[flip.index] = images[at : at + 1].cpu().clone()
+            self._bytes += image.nbytes
+
+    @property
+    def _full(self) -> bool:
+        return len(self._images) >= MOST or self._bytes >= MOST_BYTES
 
     def page(self, flips: Sequence[Flip], start: int) -> Steps:
         """Answer a page of flipped inputs: pictures, and whether the Lens holds each."""

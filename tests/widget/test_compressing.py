@@ -9,7 +9,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import convlens as cl
-from convlens.widget import flipped, held, reporting
+from convlens.widget import compressing, flipped, held, reporting
+from convlens.widget.html import record
 from tests.untouched import differences, fingerprint
 from tests.widget.test_lens import arrays
 
@@ -214,15 +215,32 @@ def test_of_a_longer_loader_the_strip_holds_only_the_first(
     assert len(arrays(shown)["thumbnails"]) == len(places)
 
 
-def test_pictures_are_kept_up_to_a_number(
-    open_lens, page, digits, small, images, labels, monkeypatch
+@pytest.mark.parametrize(("bound", "most"), [("MOST", 2), ("MOST_BYTES", 1.5 * 4 * 8 * 8)])
+def test_pictures_are_kept_up_to_a_number_and_a_size(
+    open_lens, page, digits, small, images, labels, monkeypatch, bound, most
 ):
-    monkeypatch.setattr(flipped, "MOST", 2)
+    assert images[0].shape == (1, 8, 8)
+    monkeypatch.setattr(flipped, bound, most)
     open_lens(small, Loader(images, labels), digits.model)
     assert len(arrays(page.ask("compression", **AFTER))["flips"]) > 2
     reply = page.ask("compression_flips", after="auto", start=0)
     assert len(arrays(reply)["thumbnails"]) == 2
     assert reply["header"]["at"] == [0, 1]
+
+
+def test_offline_page_holds_the_first_pages_of_flipped_inputs(
+    open_lens, page, digits, small, images, monkeypatch
+):
+    monkeypatch.setattr(flipped, "PAGE", 2)
+    monkeypatch.setattr(compressing, "MOST", 2)
+    lens = open_lens(small, images, digits.model)
+    assert len(arrays(page.ask("compression", **AFTER))["flips"]) > 2
+    for start in (0, 2):
+        assert page.ask("compression_flips", after="auto", start=start)["status"] == "ok"
+    kept = [key for key in record(lens, 0)["replies"] if key.startswith("compression_flips")]
+    assert sorted(kept) == [
+        f'compression_flips {{"after":"{after}","start":0}}' for after in ("auto", "model")
+    ]
 
 
 def test_scales_and_zero_points_of_a_layer_are_those_of_read_scales(
@@ -362,8 +380,6 @@ def test_copied_code_gives_the_same_report(open_lens, page, digits, small, image
 
 
 def test_offline_page_holds_what_was_computed(open_lens, page, digits, small, images, tmp_path):
-    from convlens.widget.html import record
-
     lens = open_lens(digits.model, images, small, view="compression")
     page.ask("compression", **AFTER)
     page.ask("compression_flips", after="auto", start=0)
