@@ -15,13 +15,14 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["lengths", "look", "overlap", "sparse_moments"]
+__all__ = ["lengths", "look", "overlap", "overlap_of_bfloat16", "sparse_moments"]
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
-_BLOCK = 128  # filters whose taps lie side by side in the first cache at a time
-_PIECE = 1024  # weights that are squared at a time
+_BLOCK = 4608  # weights whose taps lie side by side in the first cache at a time
+_STEP = 128  # filters of which a block holds a multiple
+_PIECE = 1152  # weights that are squared at a time
 
 # Without the interpreter's lock, so that layers are measured on several threads.
 _compiled: Any = numba.njit
@@ -36,14 +37,14 @@ _how = {
 @_compiled("void(f4[:, ::1], f8[:, ::1], f8[::1])", **_how)
 def _add(block: Floats, gram: Doubles, total: Doubles) -> None:
     """Add up x x^T (lower half) and x of the filters that are the columns of `block`."""
-    taps, _ = block.shape
+    taps, width = block.shape
     threes = taps // 3 * 3
     zero = np.float32(0)
     # Three taps by three at a time: what is loaded once is multiplied three times.
     for tap in range(0, threes, 3):
         x, y, z = block[tap], block[tap + 1], block[tap + 2]
         sx = sy = sz = xx = yx = yy = zx = zy = zz = zero
-        for i in range(_BLOCK):
+        for i in range(width):
             u, v, w = x[i], y[i], z[i]
             sx, sy, sz = sx + u, sy + v, sz + w
             xx, yx, yy = xx + u * u, yx + v * u, yy + v * v
@@ -60,7 +61,7 @@ def _add(block: Floats, gram: Doubles, total: Doubles) -> None:
         for other in range(0, tap, 3):
             a, b, c = block[other], block[other + 1], block[other + 2]
             xa = xb = xc = ya = yb = yc = za = zb = zc = zero
-            for i in range(_BLOCK):
+            for i in range(width):
                 u, v, w, q, r, s = x[i], y[i], z[i], a[i], b[i], c[i]
                 xa, xb, xc = xa + u * q, xb + u * r, xc + u * s
                 ya, yb, yc = ya + v * q, yb + v * r, yc + v * s
@@ -76,14 +77,20 @@ def _add(block: Floats, gram: Doubles, total: Doubles) -> None:
             gram[tap + 2, other + 2] += zc
     for tap in range(threes, taps):
         plain = zero
-        for i in range(_BLOCK):
+        for i in range(width):
             plain += block[tap, i]
         total[tap] += plain
         for other in range(tap + 1):
             product = zero
-            for i in range(_BLOCK):
+            for i in range(width):
                 product += block[tap, i] * block[other, i]
             gram[tap, other] += product
+
+
+@_compiled("i8(i8)", **_how)
+def _width(taps: int) -> int:
+    """Return how many filters of so many taps are a block."""
+    return max(1, _BLOCK // taps // _STEP) * _STEP
 
 
 @_compiled("void(f4[::1], f4[:, ::1], i8)", **_how)
@@ -98,6 +105,22 @@ def _lay_out(piece: Floats, block: Floats, count: int) -> None:
         for tap in range(taps):
             for i in range(count):
                 block[tap, i] = piece[i * taps + tap]
+
+
+@_compiled("void(f4[::1], i8[::1], f4[:, ::1])", **_how)
+def _gather(flat: Floats, places: npt.NDArray[np.int64], block: Floats) -> None:
+    """Make the filters at `places` the first columns of `block`."""
+    taps, _ = block.shape
+    if taps == 9:
+        for i in range(len(places)):
+            at = places[i] * 9
+            for tap in range(9):
+                block[tap, i] = flat[at + tap]
+    else:
+        for i in range(len(places)):
+            at = places[i] * taps
+            for tap in range(taps):
+                block[tap, i] = flat[at + tap]
 
 
 @_compiled("f4(f4[:, ::1], f4[::1], f4[:, ::1], i8)", **_how)
@@ -185,15 +208,16 @@ def look(
     n, taps = rows.shape
     flat = rows.reshape(n * taps)
     raw = flat.view(np.uint32)
-    block = np.zeros((taps, _BLOCK), np.float32)
-    peak = np.empty(_BLOCK, np.float32)
-    ends = np.empty((2, _BLOCK), np.float32)
+    width = _width(taps)
+    block = np.zeros((taps, width), np.float32)
+    peak = np.empty(width, np.float32)
+    ends = np.empty((2, width), np.float32)
     ends[0] = 0
     ends[1] = np.inf
     l1 = 0.0
-    for start in range(0, n, _BLOCK):
-        count = min(_BLOCK, n - start)
-        if count < _BLOCK:
+    for start in range(0, n, width):
+        count = min(width, n - start)
+        if count < width:
             block[:] = 0
         stop = start + count
         _lay_out(flat[start * taps : stop * taps], block, count)
@@ -217,22 +241,27 @@ def sparse_moments(
     """Mark the filters whose peak is below `limit`, add up their x x^T and x, and count them."""
     n, taps = rows.shape
     flat = rows.reshape(n * taps)
-    block = np.empty((taps, _BLOCK), np.float32)
-    places = np.empty(n, np.int64)
-    count = 0
     for i in range(n):
-        sparse = peaks[i] < limit
-        mask[i] = sparse
-        places[count] = i  # overwritten unless it is: quicker than a branch
-        count += sparse
-    for start in range(0, count, _BLOCK):
-        found = min(_BLOCK, count - start)
-        if found < _BLOCK:
+        mask[i] = peaks[i] < limit
+    # Most are not: the marks are looked at eight at a time.
+    eights = mask[: n // 8 * 8].view(np.uint64)
+    places = np.empty(n + 1, np.int64)
+    count = 0
+    for at in range(len(eights)):
+        if eights[at]:
+            for i in range(8):
+                places[count] = 8 * at + i  # overwritten unless it is: quicker than a branch
+                count += mask[8 * at + i]
+    for i in range(n // 8 * 8, n):
+        places[count] = i
+        count += mask[i]
+    width = _width(taps)
+    block = np.zeros((taps, width), np.float32)
+    for start in range(0, count, width):
+        found = min(width, count - start)
+        if found < width:
             block[:] = 0
-        for i in range(found):
-            at = places[start + i] * taps
-            for tap in range(taps):
-                block[tap, i] = flat[at + tap]
+        _gather(flat, places[start : start + found], block)
         _add(block, gram, total)
     return count
 
@@ -257,22 +286,36 @@ def lengths(rounded: npt.NDArray[np.uint16], into: Floats) -> None:
         into[row] = np.sqrt(square)
 
 
-@_compiled("f8(u2[:, ::1], f4[::1], i8)", **_how)
-def overlap(products: npt.NDArray[np.uint16], inverse: Floats, start: int) -> float:
+@_compiled("f8(f4[:, ::1], f4[::1])", **_how)
+def overlap(products: Floats, inverse: Floats) -> float:
     """Sum |cosine| over ordered pairs of different rows, given a block of their products.
 
-    `products` are the bits of bfloat16, (m, start + m): those of the rows from `start` on with all
-    rows before them and with each other. `inverse` holds one over the length of each row.
+    `products` (m, k) are those of some rows, of which `inverse` holds one over the length, with
+    the first k of them.
     """
-    count, width = products.shape
-    bits = np.empty(width, np.uint32)
+    rows, columns = products.shape
+    whole = 0.0
+    for i in range(rows):
+        part = np.float32(0)
+        for j in range(min(i, columns)):
+            part += abs(products[i, j]) * inverse[j]
+        whole += 2 * part * inverse[i]
+    return whole
+
+
+@_compiled("f8(u2[:, ::1], f4[::1])", **_how)
+def overlap_of_bfloat16(products: npt.NDArray[np.uint16], inverse: Floats) -> float:
+    """Do so for products that are given as the bits of bfloat16."""
+    rows, columns = products.shape
+    bits = np.empty(columns, np.uint32)
     values = bits.view(np.float32)
     whole = 0.0
-    for i in range(count):
-        for j in range(width):  # without the sign
+    for i in range(rows):
+        count = min(i, columns)
+        for j in range(count):  # without the sign
             bits[j] = np.uint32(products[i, j] & np.uint16(0x7FFF)) << np.uint32(16)
         part = np.float32(0)
-        for j in range(start + i):
+        for j in range(count):
             part += values[j] * inverse[j]
-        whole += 2 * part * inverse[start + i]
+        whole += 2 * part * inverse[i]
     return whole

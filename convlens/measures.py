@@ -28,6 +28,7 @@ __all__ = [
     "Moments",
     "Rounded",
     "as_rows",
+    "bits_of",
     "clean_moments",
     "float32_is_exact",
     "look_at",
@@ -48,6 +49,7 @@ _SUMMED = 1 << 18  # filters summed in float32 before float64 takes over
 _SMALL = 1 << 17  # weights below which float64 costs nothing
 _CACHED = 1 << 18  # weights that stay in a core's cache from one operation to the next
 _COMPILED = range(2, 65)  # taps for which the compiled pass is the quicker
+_LINE = 32  # numbers of 2 bytes in a line of the cache
 _SAFE = (1e-12, 1e12)  # largest weights whose squares float32 can hold, tiny neighbours included
 
 
@@ -124,7 +126,7 @@ def _compiled_look(rows: Tensor, outputs: int) -> Look | None:
     n, taps = rows.shape
     peaks, gram, total = np.empty(n, np.float32), np.zeros((taps, taps)), np.zeros(taps)
     width = rows.numel() // outputs if outputs else 0
-    bits, squares = np.empty((outputs, width), np.uint16), np.zeros((2, outputs))
+    bits, squares = _bits_for(outputs, width), np.zeros((2, outputs))
     l1, high, low = passes.look(rows.numpy(), peaks, gram, total, bits, squares)
     if not math.isfinite(l1):
         return None
@@ -132,11 +134,19 @@ def _compiled_look(rows: Tensor, outputs: int) -> Look | None:
     if outputs:
         exact, lengths = torch.from_numpy(np.sqrt(squares).astype(np.float32))
         # torch takes no unsigned numbers for bfloat16, but signed ones of the same bits.
-        rounded = Rounded(
-            torch.from_numpy(bits.view(np.int16)).view(torch.bfloat16), lengths, exact
-        )
+        values = torch.from_numpy(bits.view(np.int16)).view(torch.bfloat16)
+        rounded = Rounded(values, lengths, exact)
     moments = Moments(n, _mirrored(gram), total)
     return Look(torch.from_numpy(peaks), high, l1, low == 0, moments, rounded)
+
+
+def _bits_for(outputs: int, width: int) -> npt.NDArray[np.uint16]:
+    """Make place for the bits of bfloat16."""
+    # Where a cache line begins: products of what is elsewhere take half as long again. Not of
+    # torch, whose memory of that size is fresh each time.
+    place = np.empty(outputs * width + _LINE, np.uint16)
+    start = -place.ctypes.data % (2 * _LINE) // 2
+    return place[start : start + outputs * width].reshape(outputs, width)
 
 
 def _mirrored(lower: Floats) -> Floats:
@@ -287,6 +297,11 @@ def norm(tensor: Tensor, dim: int | None = None) -> Tensor:
 def parts(tensor: Tensor, size: int) -> tuple[Tensor, ...]:
     """Split along the first dimension into views of at most `size`."""
     return cast("tuple[Tensor, ...]", tensor.split(size))
+
+
+def bits_of(rounded: Tensor) -> npt.NDArray[np.uint16]:
+    """Return the memory of contiguous bfloat16, which NumPy has no name for, as integers."""
+    return cast("npt.NDArray[np.int16]", rounded.view(torch.int16).numpy()).view(np.uint16)
 
 
 def _moments(rows: Tensor, shift: Tensor | None = None) -> Moments:

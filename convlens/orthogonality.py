@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from convlens import compiled
-from convlens.measures import Rounded, float32_is_exact, norm, parts
+from convlens.measures import Rounded, bits_of, float32_is_exact, norm, parts
 
 __all__ = ["orthogonality_of", "pays_to_round"]
 
 _BLOCK = 1 << 22  # numbers in a temporary product
 _STEP = 256  # rows of a temporary product
+_NARROW = (64, 128, 256)  # columns of one: of float32, and the least and most of bfloat16
 _SMALL = 1 << 18  # weights below which it makes no difference how they are multiplied
 _CACHED = 1 << 17  # weights that stay in a core's cache from one operation to the next
 _WIDE = 256  # outputs from which bfloat16 pays, its check included
@@ -58,7 +58,7 @@ def orthogonality_of(
         living = alive.view(groups, -1).sum(1).cpu().double()
         pairs, kept = float((living * (living - 1)).sum()), int(living.sum())
     else:
-        inverse = 1 / size
+        inverse = size.reciprocal()
         pairs, kept = len(weight) * (len(weight) / groups - 1), len(weight)
     excluded = len(weight) - kept
     if not pairs:
@@ -87,7 +87,7 @@ def _sized(weight: Tensor, groups: int) -> tuple[Tensor, Tensor]:
         return weight, norm(weight, dim=1)
     if (passes := compiled.passes()) is not None:
         rounded, lengths = weight.bfloat16(), weight.new_empty(len(weight))
-        passes.lengths(_bits(rounded), lengths.numpy())
+        passes.lengths(bits_of(rounded), lengths.numpy())
         return rounded, lengths
     rounded = torch.empty_like(weight, dtype=torch.bfloat16)
     step = max(1, _CACHED // weight.shape[1])
@@ -101,7 +101,7 @@ def _sized(weight: Tensor, groups: int) -> tuple[Tensor, Tensor]:
 def _overlap(weight: Tensor, rows: Tensor, inverse: Tensor, exact: Tensor | None) -> float:
     """Sum |cosine| over the ordered pairs of different rows."""
     if rows.dtype == torch.bfloat16:
-        whole = _rounded_triangle(rows, inverse)
+        whole = _triangle(rows, inverse, _product_of_bfloat16)
         if abs(_bias(weight, rows, inverse, exact)) < _TOLERANCE:
             return whole
         size = norm(weight, dim=1)
@@ -109,24 +109,10 @@ def _overlap(weight: Tensor, rows: Tensor, inverse: Tensor, exact: Tensor | None
     return _triangle(weight, inverse, _best_product(weight))
 
 
-def _rounded_triangle(rows: Tensor, inverse: Tensor) -> float:
-    """Sum |cosine| over the ordered pairs of different rows of bfloat16."""
-    passes = compiled.passes()
-    if passes is None:
-        return _triangle(rows, inverse, _product_of_bfloat16)
-    whole, scale = 0.0, inverse.numpy()
-    for start, block in zip(range(0, len(rows), _STEP), parts(rows, _STEP), strict=True):
-        whole += passes.overlap(_bits(block @ rows[: start + len(block)].T), scale, start)
-    return whole
-
-
-def _bits(rounded: Tensor) -> npt.NDArray[np.uint16]:
-    """Return the memory of contiguous bfloat16, which NumPy has no name for, as integers."""
-    return cast("npt.NDArray[np.int16]", rounded.view(torch.int16).numpy()).view(np.uint16)
-
-
 def _triangle(rows: Tensor, inverse: Tensor, product: Callable[[Tensor, Tensor], Tensor]) -> float:
     """Do so for rows as they are, in blocks."""
+    if (passes := compiled.passes()) is not None and _suits(rows, product):
+        return _compiled_triangle(passes, rows, inverse)
     found: list[Tensor] = []
     for start, block in zip(range(0, len(rows), _STEP), parts(rows, _STEP), strict=True):
         # Pairs come twice, so the lower triangle is enough.
@@ -136,6 +122,27 @@ def _triangle(rows: Tensor, inverse: Tensor, product: Callable[[Tensor, Tensor],
         weights = torch.cat((2 * inverse[:start], inverse[start:stop])).to(sizes.dtype)
         found.append(scale.dot(sizes @ weights) - sizes[:, start:].diagonal().dot(scale * scale))
     return float(torch.stack(found).sum())
+
+
+def _suits(rows: Tensor, product: Callable[[Tensor, Tensor], Tensor]) -> bool:
+    """Whether a compiled pass adds up such products."""
+    plain = rows.dtype == torch.float32 and rows.device.type == "cpu" and product is _product
+    return plain or rows.dtype == torch.bfloat16
+
+
+def _compiled_triangle(passes: Any, rows: Tensor, inverse: Tensor) -> float:
+    """Do the same by columns: a narrow right side is what BLAS lays out anew the least of."""
+    whole, scale = 0.0, inverse.numpy()
+    few, least, most = _NARROW
+    rounded = rows.dtype == torch.bfloat16
+    step = min(max(len(rows) // 8, least), most) if rounded else few
+    for start, columns in zip(range(0, len(rows), step), parts(rows, step), strict=True):
+        products = _product(rows[start:], columns)
+        if rounded:
+            whole += passes.overlap_of_bfloat16(bits_of(products), scale[start:])
+        else:
+            whole += passes.overlap(products.numpy(), scale[start:])
+    return whole
 
 
 def _grouped_overlap(groups: Tensor, inverse: Tensor) -> float:
@@ -196,10 +203,11 @@ def _bias(weight: Tensor, rounded: Tensor, inverse: Tensor, exact: Tensor | None
     few, many = slice(1, None, 4 * step), slice(0, None, step)  # no output with itself
     some, others = weight[few], weight[many]
     if exact is None:
-        lengths = norm(some, dim=1)[:, None] * norm(others, dim=1)
+        lengths = np.outer(norm(others, dim=1).numpy(), norm(some, dim=1).numpy())
     else:
-        lengths = exact[few, None] * exact[many]
-    right = _product(some, others).abs_().div_(lengths.clamp_(min=1e-30))
-    rough = _product_of_bfloat16(rounded[few], rounded[many]).abs_()
-    mean = (rough @ inverse[many]).dot(inverse[few]) / rough.numel()
-    return float(mean - right.mean())
+        lengths = np.outer(exact[many].numpy(), exact[few].numpy())
+    # The narrow side is the right one, which takes half the time.
+    right = np.abs(_product(others, some).numpy()) / np.maximum(lengths, np.float32(1e-30))
+    rough = np.abs(_product_of_bfloat16(rounded[many], rounded[few]).numpy())
+    rough *= np.outer(inverse[many].numpy(), inverse[few].numpy())
+    return float(rough.mean()) - float(right.mean())
