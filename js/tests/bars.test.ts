@@ -57,6 +57,7 @@ function recorder() {
       throw new Error("labels are never rotated");
     },
     stroke: () => strokes.push(1),
+    strokeRect() {},
     beginPath() {},
     fill() {},
     rect() {},
@@ -222,6 +223,37 @@ describe("axes with little room", () => {
       return texts(written).slice(2);
     });
     expect(seen).toEqual([["100 %", "≤ 0.01 %", "1 %"], ["100 %", "≤ 0.01 %"], ["100 %"]]);
+  });
+
+  it("leave out what is said of the others, or of the sparse, where it would be cut", () => {
+    const seen = [320, 70].map((width) => {
+      const { context, written } = recorder();
+      drawWeights(context, width, 120, distribution, colors, distribution, "int8");
+      drawPeaks(context, width, 120, distribution, 0.01, "0 sparse", colors);
+      for (const { from, to } of written) {
+        expect(from).toBeGreaterThanOrEqual(0);
+        expect(to).toBeLessThanOrEqual(width);
+      }
+      return texts(written).filter((text) => /^int8|sparse$/.test(text));
+    });
+    expect(seen).toEqual([["int8", "0 sparse"], []]);
+  });
+
+  it.each(["normalized", "raw"] as const)("leave out whose bars are whose: %s", (mode) => {
+    const seen = [480, 320, 120].map((width) => {
+      const { context, written } = recorder();
+      const reference = { bars: [bar()], titles: ["Net", "int8"] as const };
+      const more = { mode, reference, entropyTitle: ["Variance entropy", "Entropy"] };
+      drawBars(context, layoutBars(width, 240, 1), data([bar()], ["a"], more), colors);
+      expectApart(written, width);
+      return texts(written).filter((text) => /^(Net|int8|what.*|.*ntropy)$/.test(text));
+    });
+    const raw = mode === "raw" ? ["what random filters have"] : [];
+    expect(seen).toEqual([
+      ["int8", "Net", raw.length ? "Entropy" : "Variance entropy", ...raw],
+      raw.length ? ["Entropy", ...raw] : ["int8", "Net", "Variance entropy"],
+      ["Entropy"],
+    ]);
   });
 
   it("leave out what a sign means rather than the title beside it", () => {

@@ -119,11 +119,14 @@ export function drawBars(
   const y2 = scale(layout.sparsity, sparsity.max);
   const { reference } = data;
   const { left, right } = layout;
+  // rather the title alone than less than its shortest
+  const least = left + widthOf(context, data.entropyTitle.at(-1) ?? "", 11, 600);
   // in raw mode the end of the line says what the marks are
-  const end = data.mode === "raw" ? right - widthOf(context, RAW) - 36 : right;
+  const before = right - widthOf(context, RAW) - 36;
+  const end = data.mode === "raw" && before >= least ? before : right;
   const room = reference
-    ? drawLegend(context, reference, end, layout.entropy.top - 9, colors)
-    : right;
+    ? drawLegend(context, reference, least, end, layout.entropy.top - 9, colors)
+    : end;
   title(context, data.entropyTitle, layout.entropy.top, { left, right: room }, colors);
   title(context, data.sparsityTitle, layout.sparsity.top, layout, colors);
   if (data.mode !== "raw") bands(context, layout, data, y1, colors);
@@ -151,7 +154,7 @@ export function drawBars(
       context.fillRect(x, Math.round(y1(bar.threshold)), width, 1);
     }
   });
-  if (data.mode === "raw") rawLegend(context, layout, colors);
+  if (end < right) rawLegend(context, layout, colors);
   depthAxis(context, layout, data.stages, colors);
   frame(context, layout, data.selected, colors.accent);
 }

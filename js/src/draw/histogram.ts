@@ -25,12 +25,12 @@ export function drawWeights(
   ) as [Spread, Spread | null];
   const most = Math.max(mine.most, theirs?.most ?? 0);
   write(context, "Weights", 0, 11, { color: colors.fg, weight: 600 });
-  if (reference && named) {
+  const x = widthOf(context, "Weights", 11, 600) + 12;
+  const words = fitMiddle(context, named, width - x - 18, 11);
+  if (reference && x + 18 + widthOf(context, words) <= width) {
     // a line as the outline is
-    const x = widthOf(context, "Weights", 11, 600) + 12;
     context.fillStyle = colors.fg;
     context.fillRect(x, 7, 12, 1.1);
-    const words = fitMiddle(context, named, width - x - 18, 11);
     write(context, words, x + 18, 11, { color: colors.muted });
   }
   context.globalAlpha = 0.75;
@@ -83,7 +83,8 @@ export function drawPeaks(
   const left = x < room;
   const at = left ? x + 5 : x - 5;
   const align = left ? "left" : "right";
-  write(context, sparse, at, plot.top + 8, { color: colors.fg, align });
+  const style = { color: colors.fg, align } as const;
+  if (!left || width - x >= room) write(context, sparse, at, plot.top + 8, style);
   const marks: Mark[] = [];
   for (let power = Math.ceil(low); power <= high; power += 2) {
     const place = ((power - low) / (high - low)) * width;

@@ -64,17 +64,20 @@ export function drawReference(
 const LONGEST = 120;
 const SWATCH = 9;
 
-/** Which bar is whose, ending at `right`; gives where it begins. */
+/** Which bar is whose, from `least` to `right`, where that has the room; gives where it begins. */
 export function drawLegend(
   context: CanvasRenderingContext2D,
   { titles }: ReferenceBars,
+  least: number,
   right: number,
   y: number,
   colors: Colors,
 ): number {
+  const all = titles.map((title) => fitMiddle(context, title, LONGEST, 11));
+  const begin = all.reduce((x, words) => x - widthOf(context, words) - SWATCH - 17, right);
+  if (begin < least) return right;
   let x = right;
-  for (const [index, title] of [...titles.entries()].reverse()) {
-    const words = fitMiddle(context, title, LONGEST, 11);
+  for (const [index, words] of [...all.entries()].reverse()) {
     write(context, words, x, y, { color: colors.muted, align: "right" });
     x -= widthOf(context, words) + SWATCH + 5;
     context.fillStyle = context.strokeStyle = colors.muted;

@@ -104,8 +104,12 @@ export function barsData(store: Store, hovered: number): BarsData {
   const measured = store.measuring.row.value?.eps ?? eps.value;
   const at = Math.abs(measured - eps.value) > 1e-9 ? ` (eps ${percent(measured)})` : "";
   const titles = {
-    normalized: ["Variance entropy, of what random filters have", "Variance entropy, of random"],
-    raw: ["Variance entropy"],
+    normalized: [
+      "Variance entropy, of what random filters have",
+      "Variance entropy, of random",
+      "Entropy",
+    ],
+    raw: ["Variance entropy", "Entropy"],
     clean: [
       `Variance entropy without sparse filters${at}, of what random filters have`,
       `Entropy without sparse filters${at}, of random`,
@@ -134,6 +138,7 @@ export function barsData(store: Store, hovered: number): BarsData {
     sparsityTitle: [
       `Sparsity${then}, share of filters below ${limit} of the largest weight`,
       `Sparsity${then}, share below ${limit} of the largest`,
+      `Sparsity${then}`,
     ],
   };
 }
