@@ -25,8 +25,8 @@ def code(sources: Sources, names: Mapping[str, str | None]) -> dict[str, Any]:
     names
         What these are called in the notebook, where that is known.
     """
-    said = {name: names.get(name) or name for name in _NAMES}
-    given = f", inputs={said['inputs']}" if names.get("inputs") else ""
+    said = {name: names.get(name) or name for name in _GIVEN}
+    given = f", inputs={said['inputs']}{_calling(sources)}" if names.get("inputs") else ""
     return {
         "quality": (
             "import convlens as cl\n\n"
@@ -42,20 +42,22 @@ def code(sources: Sources, names: Mapping[str, str | None]) -> dict[str, Any]:
         ),
         "reference_filters": _beside(sources, said, given),
         "saliency": {
-            "given": _attribution(said["model"], f"{said['inputs']}[{{index}}:{{stop}}]", sources)
+            "given": _attribution(
+                said["model"], f"{said['inputs']}[{{index}}:{{stop}}]", _on_batches(sources)
+            )
             if isinstance(sources.inputs, Tensor)
             else None,
-            "held": _attribution(said["model"], "lens.input", sources),
+            "held": _attribution(said["model"], "lens.input", _forward(sources)),
         },
         "features": (
             "import convlens as cl\n\n"
             f"features = cl.visualize_features({said['model']}, {{layer}}, {{channel}}"
-            + (f", inputs={said['inputs']}" if sources.inputs is not None else "")
-            + "{settings})\n"
+            + (f", inputs={_part(sources, said)}" if sources.inputs is not None else "")
+            + f"{{settings}}{_forward(sources)})\n"
             "features.plot()"
             + (
-                f"\ncl.top_inputs({said['model']}, {said['inputs']}, {{layer}}, {{channel}})"
-                ".plot(crops=True)"
+                f"\ncl.top_inputs({said['model']}, {said['inputs']}, {{layer}}, {{channel}}"
+                f"{_on_batches(sources)}).plot(crops=True)"
                 if sources.inputs is not None
                 else ""
             )
@@ -65,16 +67,13 @@ def code(sources: Sources, names: Mapping[str, str | None]) -> dict[str, Any]:
             name: (
                 "import convlens as cl\n\n"
                 f"similarity = cl.compare({said['model']}, {said['inputs']}{_other(name, said)}, "
-                "measure={measure}, layers={layer_set}{settings})\n"
+                f"measure={{measure}}, layers={{layer_set}}{_on_batches(sources)}{{settings}})\n"
                 "similarity.plot(fit={fit})"
             )
             for name in sources.comparisons
         },
-        "compression": _reports(sources, said, names),
+        "compression": _reports(sources, said),
     }
-
-
-_NAMES = ("model", "inputs", "reference", "reference_inputs", "database")
 
 
 def _drifts(sources: Sources, said: Mapping[str, str]) -> dict[str, str]:
@@ -98,18 +97,16 @@ def _other(comparison: str, said: Mapping[str, str]) -> str:
     }[comparison]
 
 
-def _reports(
-    sources: Sources, said: Mapping[str, str], names: Mapping[str, str | None]
-) -> dict[str, str]:
+def _reports(sources: Sources, said: Mapping[str, str]) -> dict[str, str]:
     """Write a report of either model as the compressed one."""
     if sources.reference is None or sources.inputs is None:
         return {}
-    labels = "" if sources.labels is None else f", {names.get('labels') or 'labels'}"
+    labels = "" if sources.labels is None else f", {said['labels']}"
     return {
         after: (
             "import convlens as cl\n\n"
             f"report = cl.compression.report({said[after]}, {said[before]}, "
-            f"{said['inputs']}{labels})\n"
+            f"{said['inputs']}{labels}{_on_batches(sources)})\n"
             "report.plot(by={by})\n"
             "report[{layer}]"
         )
@@ -138,13 +135,47 @@ def _beside(sources: Sources, said: Mapping[str, str], given: str) -> dict[str, 
     }
 
 
-def _attribution(model: str, inputs: str, sources: Sources) -> str:
-    forward = "" if sources.forward is None else ", forward=forward"
+def _attribution(model: str, inputs: str, how: str) -> str:
     return (
         "import convlens as cl\n\n"
-        f"saliency = cl.attribute({model}, {inputs}{{settings}}{forward})\n"
+        f"saliency = cl.attribute({model}, {inputs}{{settings}}{how})\n"
         f"saliency.plot(inputs={inputs})"
     )
+
+
+def _forward(sources: Sources) -> str:
+    return "" if sources.forward is None else ", forward=forward"
+
+
+def _on_batches(sources: Sources) -> str:
+    """Write how a model is called, for what takes the part of a batch itself."""
+    part = sources.inputs_from
+    named = repr(part) if isinstance(part, str | int) else "inputs_from"
+    return ("" if part is None else f", inputs_from={named}") + _forward(sources)
+
+
+def _calling(sources: Sources) -> str:
+    """Write how a model is called, for what only takes `forward`."""
+    if sources.inputs_from is None:
+        return _forward(sources)
+    chosen = _taken(sources, "batch")
+    call = f"net({chosen})" if sources.forward is None else f"forward(net, {chosen})"
+    return f", forward=lambda net, batch: {call}"
+
+
+def _part(sources: Sources, said: Mapping[str, str]) -> str:
+    """Write the inputs as the model takes them."""
+    inputs = said["inputs"]
+    if sources.inputs_from is None:
+        return inputs
+    if isinstance(sources.inputs, (Tensor, tuple, Mapping)):
+        return _taken(sources, inputs)
+    return f"({_taken(sources, 'batch')} for batch in {inputs})"
+
+
+def _taken(sources: Sources, batch: str) -> str:
+    part = sources.inputs_from
+    return f"{batch}[{part!r}]" if isinstance(part, str | int) else f"inputs_from({batch})"
 
 
 _GIVEN = ("model", "inputs", "reference", "reference_inputs", "labels", "database")
