@@ -1,4 +1,4 @@
-import { useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { View } from "./protocol";
 import type { Store, ViewProps } from "./state";
 import { VIEWS } from "./views";
@@ -6,9 +6,25 @@ import { VIEWS } from "./views";
 export const tabId = (store: Store, view: View): string => `${store.client.name}-tab-${view}`;
 export const panelId = (store: Store): string => `${store.client.name}-panel`;
 
+/** CSS pixels of a tab's neighbour that stay in sight, to go on to. */
+const BESIDE = 40;
+
 export function Tabs({ store }: ViewProps) {
   const list = useRef<HTMLDivElement>(null);
   const current = store.traits.view.value;
+
+  useLayoutEffect(() => {
+    const box = list.current as HTMLDivElement;
+    // by hand: the browser would scroll the page around it too
+    const observer = new ResizeObserver(() => {
+      const tab = box.querySelector('[aria-selected="true"]') as HTMLElement;
+      const from = tab.offsetLeft - BESIDE;
+      const over = tab.offsetLeft + tab.offsetWidth + BESIDE - box.clientWidth;
+      box.scrollLeft = Math.min(from, Math.max(over, box.scrollLeft));
+    });
+    observer.observe(box);
+    return () => observer.disconnect();
+  }, [current]);
 
   const move = (event: KeyboardEvent) => {
     const at = VIEWS.findIndex(({ id }) => id === current);

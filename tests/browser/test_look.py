@@ -53,6 +53,55 @@ def test_narrow_cell_folds_the_rail(notebook: Notebook) -> None:
     eventually(notebook.page, fits)
 
 
+def test_narrow_cell_has_the_chosen_tab_in_sight(notebook: Notebook) -> None:
+    narrow = "lens.layout.width = '420px'"
+    choices = [f"lens.view = '{view}'" for view in ("compression", "quality", "drift")]
+    lens = show(notebook, digits(), narrow, *choices)
+    notebook.run(1)
+    expect(lens.unfold).to_be_visible()
+    tabs = lens.root.get_by_role("tablist")
+    assert tabs.evaluate("tabs => tabs.scrollWidth > tabs.clientWidth"), "all of them fit"
+    for cell, name in enumerate(("Compression", "Quality", "Drift"), start=2):
+        notebook.run(cell)
+        expect(lens.tab(name)).to_have_attribute("aria-selected", "true")
+
+        def seen(name: str = name) -> None:
+            box, tab = tabs.bounding_box(), lens.tab(name).bounding_box()
+            assert box
+            assert tab
+            assert tab["x"] >= box["x"]
+            assert tab["x"] + tab["width"] <= box["x"] + box["width"], f"{name} is cut"
+
+        eventually(notebook.page, seen)
+
+
+def test_legend_of_filters_has_its_words_whole_or_not_at_all(notebook: Notebook) -> None:
+    widths = (700, 420, 330, 300, 240)
+    lens = show(
+        notebook,
+        digits(options='view="filters", layer="layer2.0.conv2"'),
+        *(f"lens.layout.width = '{width}px'" for width in widths),
+    )
+    lens.await_gallery("layer2.0.conv2")
+    hint = lens.root.locator(".cl-legend > .cl-hint")
+    # what of the words is in sight: "whole", "none", or "cut"
+    state = """hint => {
+        const words = document.createRange();
+        words.selectNodeContents(hint);
+        const [own, box] = [words.getBoundingClientRect(), hint.getBoundingClientRect()];
+        if (own.top >= box.bottom) return 'none';
+        return own.right <= box.right + 0.5 ? 'whole' : 'cut';
+    }"""
+    found: list[str] = []
+    for cell, width in enumerate(widths, start=1):
+        notebook.run(cell)
+        expect(lens.root).to_have_css("width", f"{width}px")
+        found.append(hint.evaluate(state))
+    assert found[0] == "whole"
+    assert found[-1] == "none"
+    assert "cut" not in found
+
+
 def test_theme_follows_the_host(notebook: Notebook) -> None:
     lens = show(notebook, digits(options='view="filters", layer="layer1.0.conv2"'))
     lens.await_gallery("layer1.0.conv2")
