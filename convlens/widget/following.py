@@ -142,6 +142,9 @@ class Following(Conversation):
         step = self.step
         if isinstance(step, int) and all(step != s.step for s in recorder.snapshots):
             self.step = recorder.nearest(step)
+        if self._worker.blocking and not self._in_loop:
+            self._settle()  # there is no thread that would, once it is calm
+            return
         now = time.monotonic()
         if now - self._told > _TELL_EVERY:
             self._told = now

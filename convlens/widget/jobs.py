@@ -81,7 +81,7 @@ class Worker:
         blocking: bool = False,
     ) -> None:
         self._name = name
-        self._blocking = blocking
+        self.blocking = blocking
         self._idle = idle
         self._period = period
         self._jobs: list[Job] = []
@@ -91,7 +91,7 @@ class Worker:
 
     def submit(self, job: Job) -> None:
         """Queue a job; an older one of the same client and kind becomes pointless and stops."""
-        if self._blocking:
+        if self.blocking:
             while job.context.run(self._advance, job):
                 pass
             self._idle()

@@ -55,6 +55,20 @@ def test_the_model_is_left(open_lens, model, images):
         lens.snapshot("one", cka=True)
 
 
+def test_snapshots_are_told_at_once_where_no_thread_tells_of_them_later(
+    open_lens, page, model, images
+):
+    lens = open_lens(model, images, blocking=True)
+    for taken in (1, 2, 3):
+        lens.snapshot()
+        assert page.state["_taken"] == taken
+        assert page.state["_past"]["taken"] == taken
+    with lens.recording(every=1):
+        train(model, images, 4)
+        assert page.state["_past"]["taken"] == 3, "a loop is not held up"
+    assert page.state["_past"]["taken"] == page.state["_taken"] == lens.history.taken
+
+
 def test_what_cannot_be_is_told(open_lens, model, images):
     with pytest.raises(ArgumentError, match="cka=True needs inputs"):
         open_lens(model).snapshot(cka=True)
