@@ -226,6 +226,11 @@ def test_plot_and_repr(images):
         (lambda h: h.figure("sparsty"), "'sparsity'"),
         (lambda h: h.cka(), "No probe was kept"),
         (lambda h: h.snapshot(step=-1), "steps only go up"),
+        (lambda h: h.snapshot(step="x"), "step must be a whole number, not 'x'"),
+        (lambda h: h.snapshot(step=1.5), "step must be a whole number, not 1.5"),
+        (lambda h: h.snapshot(step=torch.tensor(2.0)), "step must be a whole number, not tensor"),
+        (lambda h: h.snapshot(step=True), "step must be a whole number, not True"),
+        (lambda h: h.snapshot(7), "label must be text, not 7; a number is given as step="),
         (lambda h: h.recording(every=0).__enter__(), "every must be"),
         (lambda h: Recorder(net(), limit=2), "limit must be a whole number from 8"),
         (lambda h: Recorder(net(), samples=3), "samples must be"),
@@ -236,6 +241,7 @@ def test_bad_arguments_are_told_in_a_sentence(call, said):
     history.snapshot()
     with pytest.raises(ArgumentError, match=said):
         call(history)
+    assert len(history) == 1
 
 
 def test_one_moment_by_its_step_or_its_label(images):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from operator import index
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -133,12 +134,15 @@ class Recorder(History):
         Raises
         ------
         ArgumentError
-            If `label` is no text, or `step` lies before the last one.
+            If `label` is no text, or `step` no whole number or before the last one.
         ForwardError
             If the model raises on the probe; nothing is kept then.
         """
-        label = str(label)[:_LONGEST_LABEL]
-        at = self._next() if step is None else step
+        given: object = label
+        if not isinstance(given, str):
+            raise ArgumentError(f"label must be text, not {given!r}; a number is given as step=.")
+        label = label[:_LONGEST_LABEL]
+        at = self._next() if step is None else _whole(step)
         if self._snapshots and at < self._snapshots[-1].step:
             raise ArgumentError(
                 f"step is {at}, and the snapshot before has {self._snapshots[-1].step}: steps only "
@@ -263,6 +267,13 @@ class Recorder(History):
         if self._profiles:
             self._profiles = [self._profiles[i] for i in keep]
         self._stride *= 2
+
+
+def _whole(step: object) -> int:
+    with suppress(TypeError):
+        if not isinstance(step, bool):
+            return index(cast("Any", step))
+    raise ArgumentError(f"step must be a whole number, not {step!r}.")
 
 
 def _number(value: float | None) -> float:

@@ -120,7 +120,7 @@ class Following(Conversation):
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take the front end's changes; a step that went meanwhile stands for the nearest."""
         history = self._recorder
-        if history is not None and type(sync_data.get("step")) is int:
+        if history and type(sync_data.get("step")) is int:
             sync_data = {**sync_data, "step": history.nearest(sync_data["step"])}
         super().set_state(sync_data)
 

@@ -69,6 +69,18 @@ def test_snapshots_are_told_at_once_where_no_thread_tells_of_them_later(
     assert page.state["_past"]["taken"] == page.state["_taken"] == lens.history.taken
 
 
+def test_a_step_from_a_page_before_the_first_snapshot_is_refused(open_lens, page, model):
+    lens = open_lens(model)
+    lens.recording()
+    assert lens.history is not None
+    assert len(lens.history) == 0
+    page.set(step=3)
+    page.wait(lambda page: page.messages)
+    assert page.messages[-1]["status"] == "error"
+    assert "no snapshots yet" in page.messages[-1]["header"]["message"]
+    assert lens.step is None
+
+
 def test_what_cannot_be_is_told(open_lens, model, images):
     with pytest.raises(ArgumentError, match="cka=True needs inputs"):
         open_lens(model).snapshot(cka=True)
