@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from convlens import compiled, measures
+from convlens import compiled, measures, orthogonality
 from convlens.errors import Cancelled
 from convlens.filters import read_filters
 from convlens.quality import LayerQuality, measure_layer, measure_quality, remeasure
@@ -53,8 +53,9 @@ def weight_like(shape: tuple[int, ...], seed: int = 0) -> Tensor:
 SHAPES = [
     (1, 1, 3, 3),
     (7, 5, 3, 3),  # less than a block
-    (16, 8, 3, 3),  # one block to the last filter
-    (43, 3, 3, 3),  # a block and one more
+    (32, 16, 3, 3),  # one block to the last filter
+    (43, 3, 3, 3),
+    (27, 19, 3, 3),  # a block and one more
     (64, 64, 3, 3),
     (300, 200, 3, 3),  # multiplied in bfloat16, in blocks of which the last is short
     (20, 30, 2),
@@ -151,6 +152,52 @@ def test_copied_outputs_are_multiplied_in_full_precision() -> None:
     # rounding errors of copies do not cancel: bfloat16 is noticed to be off
     weight = weight_like((4, 256, 3, 3)).repeat(80, 1, 1, 1)
     assert_same(measure_layer(weight), by_torch(measure_layer, weight))
+
+
+@pytest.mark.parametrize(("count", "taps"), [(5, 9), (16, 9), (1041, 9), (1500, 4), (300, 25)])
+@pytest.mark.parametrize("limit", [0.0, 0.4, 1.2, 9.0])
+def test_sparse_filters_are_found_wherever_they_are(count: int, taps: int, limit: float) -> None:
+    rows = weight_like((count, 1, taps)).view(-1, taps)
+    look = measures.look_at(rows)
+    mask, part = measures.sparse_in(rows, look, limit)
+    assert part is not None
+    np.testing.assert_array_equal(mask, look.peaks.numpy() < np.float32(limit))
+    few = rows.double().numpy()[mask]
+    error = 1e-6 * (1 + np.square(few).sum())
+    np.testing.assert_allclose(part.gram, few.T @ few, rtol=0, atol=error)
+    np.testing.assert_allclose(part.total, few.sum(0), rtol=0, atol=error)
+    assert part.count == mask.sum()
+
+
+def share_in_common(weight: Tensor) -> float:
+    units = torch.nn.functional.normalize(weight.double().flatten(1))
+    sizes = (units @ units.T).abs()
+    return float((sizes.sum() - sizes.trace()) / (len(weight) * (len(weight) - 1)))
+
+
+@pytest.mark.parametrize("outputs", [2, 63, 64, 65, 130, 200])
+def test_orthogonality_in_float32_is_that_of_all_pairs(outputs: int) -> None:
+    weight = weight_like((outputs, 12, 3, 3))
+    found = measure_layer(weight).orthogonality
+    assert found == pytest.approx(1 - share_in_common(weight), abs=1e-6)
+
+
+@pytest.mark.parametrize("outputs", [256, 257, 600])
+def test_products_of_rounded_outputs_are_those_of_all_pairs(outputs: int) -> None:
+    weight = weight_like((outputs, 1100)).bfloat16()
+    inverse = 1 / weight.float().norm(dim=1)
+    whole = orthogonality._triangle(weight, inverse, orthogonality._product_of_bfloat16)
+    pairs = outputs * (outputs - 1)
+    # each product is rounded, and the errors cancel
+    assert whole / pairs == pytest.approx(share_in_common(weight), rel=1e-4)
+
+
+def test_rounded_outputs_begin_where_a_line_of_the_cache_does() -> None:
+    places = [measures._bits_for(3, width) for width in (1, 100, 4608, 70_000)]
+    for place, width in zip(places, (1, 100, 4608, 70_000), strict=True):
+        assert place.ctypes.data % 64 == 0
+        assert place.shape == (3, width)
+        assert place.flags.c_contiguous
 
 
 def test_filters_of_a_layer_are_those_of_torch() -> None:
