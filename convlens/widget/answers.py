@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 Answer = tuple[dict[str, Any], Arrays]
 Steps = Generator[None, None, Answer]
 Progress = Callable[[int, int, str, dict[str, Any]], None]
+_Found = TypeVar("_Found")
 
 # live at every position of the front end's slider without asking the kernel
 EPS_GRID = tuple(sorted({0.01, *(float(f"{0.0005 * 1000 ** (i / 60):.3g}") for i in range(61))}))
@@ -36,8 +37,8 @@ EPS_GRID = tuple(sorted({0.01, *(float(f"{0.0005 * 1000 ** (i / 60):.3g}") for i
 # of one reply: 16 MB of float32
 PAGE_WEIGHTS = 4_000_000
 
-# weights from which a layer's are sent in halves: 2 MB of float32
-HALVED = 500_000
+# weights from which a layer's are sent in halves: 0.4 MB of float32
+HALVED = 100_000
 
 _REPORT_EVERY = 0.1
 _LITTLE = 4_000_000  # weights that one thread gets through in some 15 ms
@@ -203,6 +204,15 @@ PAGES: Mapping[str, Callable[..., Steps]] = {
     "filters_exact": exact_filters,
     "cluster": cluster,
 }
+
+
+def finish(steps: Generator[None, None, _Found]) -> _Found:
+    """Go through all steps at once."""
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        return end.value
 
 
 def _filters(measured: Measured, layer: Layer) -> Filters:

@@ -64,6 +64,7 @@ export class LayerCache<T> {
     entry.state.value = { value, problem: null, pending: true };
     const show = (shown: T) => {
       if (entry.revision !== revision) return;
+      entry.bytes = this.#bytes(shown);
       entry.state.value = { value: shown, problem: null, pending: true };
     };
     this.#load(layer, show).then(

@@ -1,5 +1,5 @@
 // Requests of several replies put together: large layers come in pages.
-import type { Client } from "./client";
+import { type Client, Superseded } from "./client";
 import type { Headers } from "./protocol";
 
 /** Histograms of a layer: of its weights over [low, high], and of log10(max|filter| / max|layer|). */
@@ -37,7 +37,7 @@ export interface FilterSet {
 export const MOST_WEIGHTS = 16_000_000;
 
 /** Time to paint a large layer's filters before the rest of their digits takes the line. */
-const PAINTED_MS = 120;
+const PAINTED_MS = 200;
 
 /** From the next frame on; a page that is hidden has none. */
 const painted = () =>
@@ -51,12 +51,16 @@ export function shownOutputs(out: number, perOutput: number): number {
   return Math.min(out, Math.max(1, Math.floor(MOST_WEIGHTS / Math.max(1, perOutput))));
 }
 
-/** Loads all pages of a layer that are shown; `show` gets the set after each, the weights filled so far. */
+/**
+ * Loads all pages of a layer that are shown; `show` gets the set after each, the weights filled so far.
+ * The last digits of a layer that is not `wanted` any more stay where they are.
+ */
 export async function loadFilters(
   client: Client,
   layer: string,
   show: (set: FilterSet) => void,
   kind: "filters" | "reference_filters" = "filters",
+  wanted = () => true,
 ): Promise<FilterSet> {
   let { header, arrays } = await client.request(kind, { layer, start: 0 });
   const { inputs, kernel } = header;
@@ -85,6 +89,7 @@ export async function loadFilters(
   if (upper) {
     show(set);
     await painted();
+    if (!wanted()) throw new Superseded();
     const reading = header.reading as number;
     const { arrays: rest } = await client.request("filters_exact", { layer, reading });
     const exact = rest.lower ? joined(upper, rest.lower) : (rest.weights as Float32Array);

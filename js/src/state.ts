@@ -74,6 +74,8 @@ const KERNEL = [
 
 /** Longest that Python waits for a click on a layer: what travels beside its answer makes that later. */
 const SAVED_MS = 150;
+/** Of a frame and what follows it. */
+const PAINTED_MS = 30;
 
 export class Store {
   readonly client: Client;
@@ -187,7 +189,8 @@ export class Store {
         megabytes,
       ),
       filters: new LayerCache(
-        (layer, show) => loadFilters(client, layer, show),
+        (layer, show) =>
+          loadFilters(client, layer, show, "filters", () => this.traits.layer.peek() === layer),
         (set) => set.weights.byteLength,
       ),
       clusters: new LayerCache(
@@ -235,7 +238,7 @@ export class Store {
       this.pairing.follow(),
       effect(() => this.#load()),
       effect(() => {
-        const painted = () => setTimeout(() => this.#saving && this.#save());
+        const painted = () => setTimeout(() => this.#saving && this.#save(), PAINTED_MS);
         if (!this.#awaited.value) requestAnimationFrame(painted);
       }),
       this.comparing.follow(),

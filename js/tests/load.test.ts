@@ -1,5 +1,5 @@
 import { expect, it, vi } from "vitest";
-import type { Client } from "../src/client";
+import { type Client, Superseded } from "../src/client";
 import {
   type FilterSet,
   joined,
@@ -109,13 +109,27 @@ it("asks for the rest once there was a frame to paint the first half in", async 
     expect([shown.length, asked.length]).toEqual([1, 1]);
     for (const frame of frames) frame(0);
     expect(asked.length).toBe(1);
-    await vi.advanceTimersByTimeAsync(150);
+    await vi.advanceTimersByTimeAsync(250);
     expect(asked.length).toBe(2);
     expect((await whole).weights).toEqual(MIXED);
   } finally {
     vi.unstubAllGlobals();
     vi.useRealTimers();
   }
+});
+
+it("leaves the rest of a layer that one has gone on from, and says so", async () => {
+  const { client, asked } = halves(MIXED);
+  const shown: FilterSet[] = [];
+  const whole = loadFilters(
+    client,
+    "c",
+    (part) => shown.push(part),
+    "filters",
+    () => false,
+  );
+  await expect(whole).rejects.toThrow(Superseded);
+  expect([shown.length, asked.length]).toEqual([1, 1]);
 });
 
 it("takes weights as they are by then where they have changed meanwhile", async () => {
