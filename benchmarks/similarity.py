@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, TensorDataset
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from convlens import compare  # noqa: E402
+from convlens import compare, compiled  # noqa: E402
 from tests.models import SHARED, trained  # noqa: E402
 
 Pair = tuple[nn.Module, nn.Module, Tensor]
@@ -130,7 +130,17 @@ def tools(pair: Pair, layers: str, device: str) -> dict[str, Callable[[], Any]]:
     def ours() -> Any:
         return compare(one, loader, other, layers=layers).matrix
 
+    def by_torch() -> Any:
+        passes, compiled.SAMPLES.passes = compiled.SAMPLES.passes, None
+        try:
+            return ours()
+        finally:
+            compiled.SAMPLES.passes = passes
+
     found: dict[str, Callable[[], Any]] = {"bare forward": bare, "convlens": ours}
+    # loaded ahead, as who measures more than once has it
+    if device == "cpu" and compiled.load(compiled.SAMPLES) is None:
+        found["without numba"] = by_torch
     if importlib.util.find_spec("cka") is not None:
         from cka import compute_cka  # type: ignore[import-not-found]
 
@@ -275,6 +285,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="1: processor time, for a busy machine")
     parser.add_argument("--only", default="", help="pairs of networks whose title holds this")
+    parser.add_argument("--layers", default="convs,all", help="one or both of these")
     parser.add_argument("--quick", action="store_true", help="without torch_cka on all modules")
     parser.add_argument("--memory", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -290,14 +301,14 @@ def main() -> None:
     for title, make in PAIRS.items():
         if given.only not in title or (make is cifar and not (SHARED / "cifar10").exists()):
             continue
-        for layers in ("convs", "all"):
+        for layers in given.layers.split(","):
             calls = tools(make(), layers, given.device)
             if layers == "all" and given.quick:
                 calls.pop("torch_cka", None)
             times = interleaved(given.runs, calls, ("torch_cka",))
             for tool, seconds in times.items():
                 # measured for those whose memory is compared, on the CPU
-                weighed = tool in ("convlens", "pytorch-cka") and given.device == "cpu"
+                weighed = tool not in ("bare forward", "torch_cka") and given.device == "cpu"
                 extra = memory_of(title, layers, tool) if weighed else "–"
                 share = seconds / times["bare forward"]
                 print(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from convlens.similarity import profiles
+from convlens.similarity.linalg import on_threads
 from convlens.similarity.measures import Measure, Profile, Values
 from convlens.similarity.profiles import Sample
 
 __all__ = ["evaluate"]
+
+_LARGE = 1 << 20  # elements of which one layer keeps all threads busy, and copies take memory
 
 
 def evaluate(
@@ -63,13 +67,21 @@ def _profiles(
 ) -> tuple[dict[int, Profile], dict[int, str]]:
     found: dict[int, Profile] = {}
     reasons: dict[int, str] = {}
-    for place, sample in enumerate(samples):
-        profile = _profile(measure, sample, values)
+    calls = [(partial(_profile, measure, sample, values), _elements(sample)) for sample in samples]
+    for place, profile in enumerate(on_threads(calls)):
         if isinstance(profile, str):
             reasons[place] = profile
         else:
             found[place] = profile
     return found, reasons
+
+
+def _elements(sample: Sample) -> int:
+    """Return how many elements its profile is made of; 0 where all threads should make it."""
+    values = sample.features if sample.gram is None else sample.gram.values
+    if values is None or values.device.type != "cpu" or values.numel() > _LARGE:
+        return 0
+    return values.numel()
 
 
 def _profile(measure: Measure, sample: Sample, values: Values) -> Profile | str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from convlens.similarity.linalg import (
     eigenvalues,
     eigh,
     length,
+    on_threads,
     orthonormal,
     singular_values,
     svd,
@@ -35,6 +37,7 @@ from convlens.similarity.linalg import (
 __all__ = ["Factor", "Sample", "UnscoredError", "basis", "combine_bases", "cosines", "factor"]
 
 
+_STACK = 32  # products at a time: several threads share them
 _ROUGH = 1e-6  # precision of float32 features, for which Cholesky's factor in float64 is enough
 
 
@@ -269,23 +272,34 @@ def combine_bases(
     left = _by_width(rows)
     right = left if same else _by_width(columns)
     matrix = torch.zeros(len(rows), len(columns), dtype=torch.float64)
+    places: list[tuple[Tensor, Tensor]] = []
+    calls: list[tuple[Callable[[], Tensor], int]] = []
     for r, (at, tall) in left.items():
         for c, (to, wide) in right.items():
             if same and c < r:  # mirrored
                 continue
-            order = (0, 2, 1, 3) if r >= c else (0, 2, 3, 1)
-            blocks = (tall.T @ wide).view(len(at), r, len(to), c).permute(order)
-            step = max(1, 256 // len(to))  # a bounded stack: the blocks themselves are views
+            step = max(1, _STACK // len(to))
             for start in range(0, len(at), step):
                 first = start if same and c == r else 0
-                part = blocks[start : start + step, first:]
-                found = score(part.reshape(-1, max(r, c), min(r, c))).double().cpu()
-                found = found.view(part.shape[:2])
                 i, j = at[start : start + step], to[first:]
-                matrix[i[:, None], j] = found
-                if same:
-                    matrix[j[:, None], i] = found.T
+                some = tall[:, start * r : (start + step) * r], wide[:, first * c :]
+                places.append((i, j))
+                elements = len(i) * len(j) * r * c if tall.device.type == "cpu" else 0
+                calls.append((partial(_scores, *some, r, c, score), elements))
+    for (i, j), found in zip(places, on_threads(calls), strict=True):
+        matrix[i[:, None], j] = found
+        if same:
+            matrix[j[:, None], i] = found.T
     return matrix
+
+
+def _scores(
+    tall: Tensor, wide: Tensor, r: int, c: int, score: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Return `score` of every factor of width `r` with every one of width `c`."""
+    order = (0, 2, 1, 3) if r >= c else (0, 2, 3, 1)
+    blocks = (tall.T @ wide).view(tall.shape[1] // r, r, wide.shape[1] // c, c).permute(order)
+    return score(blocks.flatten(0, 1)).double().cpu().view(blocks.shape[:2])
 
 
 def _by_width(layers: Sequence[Factor]) -> dict[int, tuple[Tensor, Tensor]]:
