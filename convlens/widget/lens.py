@@ -61,10 +61,11 @@ class Lens(Following, Paired):
         Any `torch.nn.Module`; wrappers (DataParallel, `torch.compile`) are unwrapped and the
         header says so. It is left as found.
     inputs : optional
-        A batch, or an iterable of batches of which the first is used: layers are then listed in
-        the order in which they are called. By default, in the order of ``model.modules()``.
+        A batch, or an iterable of batches: layers are listed in the order in which the first calls
+        them, else in that of ``model.modules()``. The strip reads up to 2,048 inputs or 256 MB;
+        Similarity and Compression read all.
     reference : torch.nn.Module, optional
-        A model to compare with: every view shows both, layer by layer.
+        A model to compare with: every view can show both, layer by layer.
     reference_inputs : as `inputs`, optional
         Other data to compare `inputs` with, in batches of the same sizes.
     forward : callable(model, inputs), optional
@@ -90,15 +91,15 @@ class Lens(Following, Paired):
     layer, channel, view, sort, scale, entropy, measure, measure_settings, comparison, layer_set, \
 fit : optional
         What is selected at first. Each is an attribute too, readable after a click and settable
-        from a cell: `layer` is a key of ``lens.layers``; `channel` an output of that layer or
-        None; `view` is "quality", "filters", "saliency", "features", "similarity", "drift" or
-        "compression"; `sort`
-        "position", "norm", "entropy" or "cluster"; `scale`, by which filters are normalised,
-        "filter", "layer" or "model"; `paired`, whose filters are shown, "model", "reference", "side
-        by side" or "difference"; `entropy` "normalized", "raw" or "clean". `measure` is one of
-        ``convlens.similarity.MEASURES`` and `measure_settings` maps its parameters to values other
-        than the defaults; `comparison` "self", "inputs" or "reference", by default the last;
-        `layer_set` "convs" or "all"; `fit` says whether colours span the
+        from a cell: `layer` is a key of ``lens.layers``; `channel` an output of that layer or None;
+        `view` is "quality", "filters", "saliency", "features", "similarity", "drift" or
+        "compression"; `sort` "position", "norm", "entropy" or "cluster"; `scale`, by which filters
+        are normalised, "filter", "layer" or "model"; `paired`, whose filters are shown, "model",
+        "reference", "side by side" or "difference"; `entropy` "normalized", "raw" or "clean".
+        `measure` is one of ``convlens.similarity.MEASURES`` and `measure_settings` maps its
+        parameters to values other than the defaults; `comparison` "self", "inputs" or "reference",
+        by default the last that can be made; `reference_layer` is the column looked at in the
+        Similarity view, or None; `layer_set` "convs" or "all"; `fit` says whether colours span the
         values instead of [0, 1]. `input_index` is the place of an input, `target` a class,
         "predicted", "label" or "channel"; `methods`, of ``convlens.saliency.METHODS``, are those
         whose maps are shown, `method` the one looked at, `method_settings` maps methods to their
@@ -106,8 +107,9 @@ fit : optional
         `feature_size` are those of ``visualize_features``. `drift_against` is "shipped", "database"
         or "reference", `drift_group` as in ``filterdb.drift``. `compression_by` ranks layers as in
         ``CompressionReport.ranking``, `compression_after` is "model", "reference" or "auto", the
-        smaller. `step` is the step or label of a snapshot, whose figures the Quality view shows, or
-        None for the weights as they are now.
+        smaller. `step`, set from a cell only (there are no snapshots at first), is the step or
+        label of a snapshot, whose figures the Quality view shows, or None for the weights as they
+        are now.
     blocking : bool, optional
         Measure inside the click's handler instead of on a worker thread; the default is True on
         Colab, which does not show what a thread sends, and False elsewhere.
