@@ -21,7 +21,6 @@ from convlens.widget.pixels import as_pixels
 
 __all__ = ["Exciting"]
 
-
 _REPORT_EVERY = 0.12
 _TOGETHER_BYTES = 256 * 2**20
 _LARGEST = 320  # side of a picture that is sent, in pixels

@@ -31,11 +31,8 @@ from convlens.widget.strip import Strip
 
 __all__ = ["TARGETS", "Explaining", "changed", "describe_saliency"]
 
-"""The requests that are answered here."""
-
 TARGETS = ("predicted", "label", "channel")
 """What is explained, where it is no class by its index."""
-
 
 # Passes of one input: where there are no more, to look after the model at each step costs more.
 _AT_ONCE = 4
