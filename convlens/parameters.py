@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from convlens.errors import ArgumentError, nearest
 
-__all__ = ["Parameter", "fill_in"]
+__all__ = ["Parameter", "changed", "fill_in"]
 
 
 @dataclass(frozen=True)
@@ -118,3 +118,9 @@ def fill_in(
         name: parameter.check(given.get(name, parameter.default))
         for name, parameter in known.items()
     }
+
+
+def changed(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those values, of `fill_in`, that are not the defaults, sorted by name."""
+    usual = {parameter.name: parameter.default for parameter in parameters}
+    return {name: values[name] for name in sorted(values) if values[name] != usual[name]}

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
+from convlens import parameters
 from convlens.errors import ArgumentError, nearest
 from convlens.similarity import MEASURES, Comparison, Similarity, compare
 from convlens.widget.analysis import Progress
@@ -134,9 +135,7 @@ def changed_settings(measure: str, given: Mapping[str, Any]) -> dict[str, Any]:
         Where one is none of the measure's, or has a value that it does not take.
     """
     declared = MEASURES[measure]
-    values = declared.values(given)
-    usual = {parameter.name: parameter.default for parameter in declared.parameters}
-    return {name: values[name] for name in sorted(values) if values[name] != usual[name]}
+    return parameters.changed(declared.parameters, declared.values(given))
 
 
 def describe_measures() -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from torch import nn
 
+from convlens import parameters
 from convlens.errors import ArgumentError, Cancelled, UnknownLayerError, nearest
 from convlens.saliency import (
     METHODS,
@@ -310,9 +311,7 @@ def changed(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
         Where one is none of the method's, or has a value that it does not take.
     """
     declared = find_method(method)
-    values = declared.values(given)
-    usual = {parameter.name: parameter.default for parameter in declared.parameters}
-    return {name: values[name] for name in sorted(values) if values[name] != usual[name]}
+    return parameters.changed(declared.parameters, declared.values(given))
 
 
 def describe_saliency() -> dict[str, Any]:

@@ -6,7 +6,7 @@ import base64
 import gzip
 import html
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -91,7 +91,7 @@ def record(lens: Lens, max_bytes: int) -> dict[str, Any]:
     """
     with model_lock(lens.model), torch.no_grad():
         measured = answers.Measured(lens.layers)
-        quality, _ = _finish(answers.quality(measured, lens.eps, _silent))
+        quality, _ = answers.finish(answers.quality(measured, lens.eps, _silent))
         replies: dict[str, Any] = {}
         scored = [layer for layer in lens.layers if layer.reason is None]
         # the layer in view first, so that it is in the page whatever the others weigh
@@ -141,24 +141,13 @@ def _silent(done: int, total: int, label: str, header: dict[str, Any]) -> None:
 
 
 def _reply(steps: answers.Steps) -> dict[str, Any]:
-    return _reply_of(_finish(steps))
+    return _reply_of(answers.finish(steps))
 
 
 def _reply_of(answer: answers.Answer) -> dict[str, Any]:
     header, buffers = encode(*answer)
     packed = [base64.b64encode(gzip.compress(buffer, 6, mtime=0)).decode() for buffer in buffers]
     return {"header": header, "buffers": packed}
-
-
-def _finish(steps: answers.Steps) -> answers.Answer:
-    answer: list[answers.Answer] = []
-
-    def run() -> Generator[None, None, None]:
-        answer.append((yield from steps))
-
-    for _ in run():
-        pass
-    return answer[0]
 
 
 def _key(kind: str, **params: str | int) -> str:

@@ -120,7 +120,7 @@ class Pairing:
 
     def result(self, chosen: Any) -> Filters:
         """Give the filters of the reference's layer that is matched with the chosen one."""
-        return filters_of(self._partner(_finish(self._matched()), chosen.layer))
+        return filters_of(self._partner(answers.finish(self._matched()), chosen.layer))
 
     # -- what else a Lens asks ---------------------------------------------------------------
 
@@ -131,7 +131,7 @@ class Pairing:
 
     def key_of(self, key: str) -> str | None:
         """Give the key in the reference of a layer of the model; None where there is none."""
-        layer = _finish(self._matched()).by_key.get(key) if self.there else None
+        layer = answers.finish(self._matched()).by_key.get(key) if self.there else None
         return None if layer is None else layer.key
 
     def changed(self) -> bool:
@@ -141,7 +141,7 @@ class Pairing:
 
     def weights(self, key: str) -> int:
         """Count the weights that the partner of a layer has; 0 where there is none to show."""
-        layer = _finish(self._matched()).by_key.get(key)
+        layer = answers.finish(self._matched()).by_key.get(key)
         return 0 if layer is None or layer.reason else math.prod(layer.shape)
 
     def recorded(self, key: str, *, filters: bool) -> Iterator[tuple[str, dict[str, Any], Answer]]:
@@ -156,12 +156,12 @@ class Pairing:
             start, stop = found[2][0]["stop"], found[2][0]["out"]
 
     def _recorded(self, kind: str, asked: dict[str, Any]) -> tuple[str, dict[str, Any], Answer]:
-        return kind, asked, _finish(self.answer(kind, asked, _silent))
+        return kind, asked, answers.finish(self.answer(kind, asked, _silent))
 
     def summary(self, eps: float) -> dict[str, Any]:
         """Give all rows, and which layer is which."""
-        partners = _finish(self._matched())
-        return {**_finish(self._quality(partners, eps, _silent))[0], **_pairs(partners)}
+        partners = answers.finish(self._matched())
+        return {**answers.finish(self._quality(partners, eps, _silent))[0], **_pairs(partners)}
 
     # -- matching ----------------------------------------------------------------------------
 
@@ -359,15 +359,3 @@ def _mark_of(partners: _Partners) -> tuple[object, ...]:
 
 def _silent(header: dict[str, Any], arrays: answers.Arrays) -> None:
     """Tell nobody about progress."""
-
-
-def _finish(steps: Generator[None, None, Any]) -> Any:
-    """Go through all steps at once."""
-    found: list[Any] = []
-
-    def run() -> Generator[None, None, None]:
-        found.append((yield from steps))
-
-    for _ in run():
-        pass
-    return found[0]
