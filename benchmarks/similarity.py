@@ -270,7 +270,7 @@ def families() -> None:
             )
         return torch.tensor(rows)
 
-    times = interleaved(3, {"together": together, "pairs": pair_by_pair}, ())
+    times = interleaved(9, {"together": together, "pairs": pair_by_pair}, ())
     away = (together() - pair_by_pair()).abs().max().item()
     print(
         f"\nMean CCA of {len(sides[0])} x {len(sides[1])} pooled layers: {times['together']:.3f} s "
