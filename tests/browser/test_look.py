@@ -75,6 +75,24 @@ def test_narrow_cell_has_the_chosen_tab_in_sight(notebook: Notebook) -> None:
         eventually(notebook.page, seen)
 
 
+def test_pictures_of_channels_keep_their_shape_in_a_narrow_cell(notebook: Notebook) -> None:
+    chosen = 'view="features", layer="layer2.0.conv2", channel=3, feature_steps=8'
+    options = f'reference=demo.load("redundant").model, {chosen}'
+    lens = show(notebook, digits(options=options), "lens.layout.width = '420px'")
+    notebook.run(1)
+    expect(lens.unfold).to_be_visible()
+    pictures = lens.root.get_by_label("Synthesised input").locator("canvas.cl-crisp")
+    expect(pictures).to_have_count(2)
+
+    def square() -> None:
+        for picture in pictures.all():
+            box = picture.bounding_box()
+            assert box
+            assert box["height"] == pytest.approx(box["width"], abs=1)
+
+    eventually(notebook.page, square)
+
+
 def test_legend_of_filters_has_its_words_whole_or_not_at_all(notebook: Notebook) -> None:
     widths = (700, 420, 330, 300, 240)
     lens = show(
