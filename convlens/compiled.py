@@ -11,10 +11,19 @@ from __future__ import annotations
 import importlib
 import threading
 from types import ModuleType
+from typing import Any
 
-__all__ = ["SAMPLES", "WEIGHTS", "Compiled", "load", "load_soon", "passes"]
+__all__ = ["HOW", "SAMPLES", "WEIGHTS", "Compiled", "load", "load_soon", "passes"]
 
 _BEGINS = 2  # who asked that often measures again and again
+
+HOW: dict[str, Any] = {
+    "nogil": True,
+    "cache": True,
+    "error_model": "numpy",
+    "fastmath": {"reassoc", "contract", "nsz"},
+}
+"""How numba compiles them: without the interpreter's lock, so that other threads go on."""
 
 
 class Compiled:

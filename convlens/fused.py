@@ -15,6 +15,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from convlens.compiled import HOW
+
 __all__ = ["lengths", "look", "overlap", "overlap_of_bfloat16", "sparse_moments"]
 
 Floats = npt.NDArray[np.float32]
@@ -24,17 +26,10 @@ _BLOCK = 4608  # weights whose taps lie side by side in the first cache at a tim
 _STEP = 128  # filters of which a block holds a multiple
 _PIECE = 1152  # weights that are squared at a time
 
-# Without the interpreter's lock, so that layers are measured on several threads.
 _compiled: Any = numba.njit
-_how = {
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-    "fastmath": {"reassoc", "contract", "nsz"},
-}
 
 
-@_compiled("void(f4[:, ::1], f8[:, ::1], f8[::1])", **_how)
+@_compiled("void(f4[:, ::1], f8[:, ::1], f8[::1])", **HOW)
 def _add(block: Floats, gram: Doubles, total: Doubles) -> None:
     """Add up x x^T (lower half) and x of the filters that are the columns of `block`."""
     taps, width = block.shape
@@ -87,13 +82,13 @@ def _add(block: Floats, gram: Doubles, total: Doubles) -> None:
             gram[tap, other] += product
 
 
-@_compiled("i8(i8)", **_how)
+@_compiled("i8(i8)", **HOW)
 def _width(taps: int) -> int:
     """Return how many filters of so many taps are a block."""
     return max(1, _BLOCK // taps // _STEP) * _STEP
 
 
-@_compiled("void(f4[::1], f4[:, ::1], i8)", **_how)
+@_compiled("void(f4[::1], f4[:, ::1], i8)", **HOW)
 def _lay_out(piece: Floats, block: Floats, count: int) -> None:
     """Make the filters in `piece` the columns of `block`."""
     taps, _ = block.shape
@@ -107,7 +102,7 @@ def _lay_out(piece: Floats, block: Floats, count: int) -> None:
                 block[tap, i] = piece[i * taps + tap]
 
 
-@_compiled("void(f4[::1], i8[::1], f4[:, ::1])", **_how)
+@_compiled("void(f4[::1], i8[::1], f4[:, ::1])", **HOW)
 def _gather(flat: Floats, places: npt.NDArray[np.int64], block: Floats) -> None:
     """Make the filters at `places` the first columns of `block`."""
     taps, _ = block.shape
@@ -123,7 +118,7 @@ def _gather(flat: Floats, places: npt.NDArray[np.int64], block: Floats) -> None:
                 block[tap, i] = flat[at + tap]
 
 
-@_compiled("f4(f4[:, ::1], f4[::1], f4[:, ::1], i8)", **_how)
+@_compiled("f4(f4[:, ::1], f4[::1], f4[:, ::1], i8)", **HOW)
 def _sizes(block: Floats, peaks: Floats, ends: Floats, count: int) -> np.float32:
     """Find the peak of each of the first `count` columns, and return the sum of absolute values.
 
@@ -155,7 +150,7 @@ def _sizes(block: Floats, peaks: Floats, ends: Floats, count: int) -> np.float32
     return size
 
 
-@_compiled("void(f4[::1], u4[::1], i8, i8, u2[:, ::1], f8[:, ::1])", **_how)
+@_compiled("void(f4[::1], u4[::1], i8, i8, u2[:, ::1], f8[:, ::1])", **HOW)
 def _round(
     flat: Floats,
     raw: npt.NDArray[np.uint32],
@@ -189,7 +184,7 @@ def _round(
 
 
 @_compiled(
-    "UniTuple(f8, 3)(f4[:, ::1], f4[::1], f8[:, ::1], f8[::1], u2[:, ::1], f8[:, ::1])", **_how
+    "UniTuple(f8, 3)(f4[:, ::1], f4[::1], f8[:, ::1], f8[::1], u2[:, ::1], f8[:, ::1])", **HOW
 )
 def look(
     rows: Floats,
@@ -229,7 +224,7 @@ def look(
     return l1, float(ends[0].max()), float(ends[1].min())
 
 
-@_compiled("i8(f4[:, ::1], f4[::1], f4, b1[::1], f8[:, ::1], f8[::1])", **_how)
+@_compiled("i8(f4[:, ::1], f4[::1], f4, b1[::1], f8[:, ::1], f8[::1])", **HOW)
 def sparse_moments(
     rows: Floats,
     peaks: Floats,
@@ -266,7 +261,7 @@ def sparse_moments(
     return count
 
 
-@_compiled("void(u2[:, ::1], f4[::1])", **_how)
+@_compiled("void(u2[:, ::1], f4[::1])", **HOW)
 def lengths(rounded: npt.NDArray[np.uint16], into: Floats) -> None:
     """Find the Euclidean norms of rows that are given as the bits of bfloat16."""
     rows, width = rounded.shape
@@ -286,7 +281,7 @@ def lengths(rounded: npt.NDArray[np.uint16], into: Floats) -> None:
         into[row] = np.sqrt(square)
 
 
-@_compiled("f8(f4[:, ::1], f4[::1])", **_how)
+@_compiled("f8(f4[:, ::1], f4[::1])", **HOW)
 def overlap(products: Floats, inverse: Floats) -> float:
     """Sum |cosine| over ordered pairs of different rows, given a block of their products.
 
@@ -303,7 +298,7 @@ def overlap(products: Floats, inverse: Floats) -> float:
     return whole
 
 
-@_compiled("f8(u2[:, ::1], f4[::1])", **_how)
+@_compiled("f8(u2[:, ::1], f4[::1])", **HOW)
 def overlap_of_bfloat16(products: npt.NDArray[np.uint16], inverse: Floats) -> float:
     """Do so for products that are given as the bits of bfloat16."""
     rows, columns = products.shape

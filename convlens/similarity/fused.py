@@ -15,6 +15,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from convlens.compiled import HOW
+
 __all__ = ["centred_products"]
 
 Floats = npt.NDArray[np.float32]
@@ -22,17 +24,10 @@ Doubles = npt.NDArray[np.float64]
 
 _TILE = 4  # rows by rows whose products fit into registers
 
-# Without the interpreter's lock: other threads go on meanwhile.
 _compiled: Any = numba.njit
-_how = {
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-    "fastmath": {"reassoc", "contract", "nsz"},
-}
 
 
-@_compiled("void(f4[:, ::1], i8, i8, i8, i8, f8[:, ::1])", **_how)
+@_compiled("void(f4[:, ::1], i8, i8, i8, i8, f8[:, ::1])", **HOW)
 def _tile(x: Floats, i: int, j: int, start: int, stop: int, into: Doubles) -> None:
     """Multiply the four rows from `i` on with the four from `j` on: each is loaded four times less.
 
@@ -55,7 +50,7 @@ def _tile(x: Floats, i: int, j: int, start: int, stop: int, into: Doubles) -> No
     into[i + 3, j], into[i + 3, j + 1], into[i + 3, j + 2], into[i + 3, j + 3] = de, df, dg, dh
 
 
-@_compiled("void(f4[:, ::1], i8, i8, i8, f8[:, ::1])", **_how)
+@_compiled("void(f4[:, ::1], i8, i8, i8, f8[:, ::1])", **HOW)
 def _add_products(x: Floats, begin: int, end: int, width: int, k: Doubles) -> None:
     """Add to `k` the inner products of the rows over the columns from `begin` to `end`."""
     n, _ = x.shape
@@ -72,7 +67,7 @@ def _add_products(x: Floats, begin: int, end: int, width: int, k: Doubles) -> No
                 k[i, j] += part[i, j]
 
 
-@_compiled("b1(f4[:, ::1], i8, i8, f4[:, ::1])", **_how)
+@_compiled("b1(f4[:, ::1], i8, i8, f4[:, ::1])", **HOW)
 def centred_products(x: Floats, first: int, width: int, into: Floats) -> bool:
     """Find H x x^T H of the rows of `x` (n, p), n at least 4; False where float32 does not do.
 
