@@ -76,7 +76,8 @@ class Following(Conversation):
         Raises
         ------
         ArgumentError
-            If `cka` is asked for without inputs, or after a first snapshot without.
+            If `cka` is asked for without inputs, or after a first snapshot without; if `label` is
+            no text, or `step` no whole number or before the last one.
         """
         return self._recording(cka).snapshot(label, step)
 
