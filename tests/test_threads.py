@@ -84,7 +84,7 @@ def test_calls_come_back_in_order_each_computing_alone() -> None:
 
 
 def test_who_stops_early_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert list(in_order([(lambda: 0, True)])) == [0]  # the threads are there
+    assert list(in_order([(lambda: 0, 1)])) == [0]  # the threads are there
     closing_now = threading.Event()
     begun: list[int] = []
     ended: list[int] = []
@@ -100,7 +100,7 @@ def test_who_stops_early_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch)
         wait(running)
 
     monkeypatch.setattr("convlens.threads.wait", wait_for)
-    with closing(in_order((partial(call, n), True) for n in range(1000))) as found:
+    with closing(in_order((partial(call, n), 1) for n in range(1000))) as found:
         assert next(found) == 0
     assert sorted(begun) == sorted(ended)
     assert len(ended) <= 4  # the first, and one of each thread
@@ -129,7 +129,7 @@ def test_the_largest_begin_first() -> None:
 
 
 def test_the_error_of_a_call_comes_in_its_turn() -> None:
-    found = in_order([(lambda: 1, True), (lambda: 1 // 0, True), (lambda: 3, True)])
+    found = in_order([(lambda: 1, 1), (lambda: 1 // 0, 1), (lambda: 3, 1)])
     assert next(found) == 1
     with pytest.raises(ZeroDivisionError):
         next(found)
@@ -138,15 +138,15 @@ def test_the_error_of_a_call_comes_in_its_turn() -> None:
 def test_another_number_of_threads_is_heeded() -> None:
     for number in (2, 3):
         torch.set_num_threads(number)
-        assert list(in_order([(of_a_new_thread, True)] * 4)) == [number] * 4
+        assert list(in_order([(of_a_new_thread, 1)] * 4)) == [number] * 4
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
 def test_a_forked_process_has_threads_of_its_own() -> None:
-    assert list(in_order([(lambda: 7, True)] * 3)) == [7] * 3
+    assert list(in_order([(lambda: 7, 1)] * 3)) == [7] * 3
     child = os.fork()
     if child == 0:
-        os._exit(list(in_order([(lambda: 7, True)] * 3)) != [7] * 3)
+        os._exit(list(in_order([(lambda: 7, 1)] * 3)) != [7] * 3)
     for _ in range(1000):
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
