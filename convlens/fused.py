@@ -82,6 +82,14 @@ def _add(block: Floats, gram: Doubles, total: Doubles) -> None:
             gram[tap, other] += product
 
 
+@_compiled("void(f8[:, ::1])", **HOW)
+def _mirror(gram: Doubles) -> None:
+    """Fill in the upper half of a symmetric matrix."""
+    for i in range(len(gram)):
+        for j in range(i):
+            gram[j, i] = gram[i, j]
+
+
 @_compiled("i8(i8)", **HOW)
 def _width(taps: int) -> int:
     """Return how many filters of so many taps are a block."""
@@ -194,7 +202,7 @@ def look(
     rounded: npt.NDArray[np.uint16],
     squares: Doubles,
 ) -> tuple[float, float, float]:
-    """Find the peak of each filter in `rows` (n, K), and add up x x^T (lower half) and x.
+    """Find the peak of each filter in `rows` (n, K), and add up x x^T and x.
 
     Where `rounded` (outputs, weights of each) is not empty, the bits of the nearest bfloat16 go
     there, and the squares of each output's weights are added up in `squares`, before rounding and
@@ -221,6 +229,7 @@ def look(
         peaks[start:stop] = peak[:count]
         if rounded.size:
             _round(flat, raw, start * taps, stop * taps, rounded, squares)
+    _mirror(gram)
     return l1, float(ends[0].max()), float(ends[1].min())
 
 
@@ -258,6 +267,7 @@ def sparse_moments(
             block[:] = 0
         _gather(flat, places[start : start + found], block)
         _add(block, gram, total)
+    _mirror(gram)
     return count
 
 

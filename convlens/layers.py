@@ -195,8 +195,10 @@ def _tied(rows: list[Row]) -> list[Row]:
             for other in users[_memory(tensor)]
             if other.node is not row.node or other.layer.name != row.layer.name
         }
-        notes = (*row.layer.notes, *(f"shares its weight with {other}" for other in others))
-        found.append(replace(row, layer=replace(row.layer, notes=notes)))
+        if others:
+            notes = (*row.layer.notes, *(f"shares its weight with {other}" for other in others))
+            row = replace(row, layer=replace(row.layer, notes=notes))
+        found.append(row)
     return found
 
 

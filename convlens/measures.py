@@ -49,6 +49,7 @@ _SUMMED = 1 << 18  # filters summed in float32 before float64 takes over
 _SMALL = 1 << 17  # weights below which float64 costs nothing
 _CACHED = 1 << 18  # weights that stay in a core's cache from one operation to the next
 _COMPILED = range(2, 65)  # taps for which the compiled pass is the quicker
+_NO_BITS = np.empty((0, 0), np.uint16)
 _LINE = 32  # numbers of 2 bytes in a line of the cache
 _SAFE = (1e-12, 1e12)  # largest weights whose squares float32 can hold, tiny neighbours included
 
@@ -125,8 +126,8 @@ def _compiled_look(rows: Tensor, outputs: int) -> Look | None:
     passes = cast(Any, compiled.passes())
     n, taps = rows.shape
     peaks, gram, total = np.empty(n, np.float32), np.zeros((taps, taps)), np.zeros(taps)
-    width = rows.numel() // outputs if outputs else 0
-    bits, squares = _bits_for(outputs, width), np.zeros((2, outputs))
+    bits = _bits_for(outputs, rows.numel() // outputs) if outputs else _NO_BITS
+    squares = np.zeros((2, outputs))
     l1, high, low = passes.look(rows.numpy(), peaks, gram, total, bits, squares)
     if not math.isfinite(l1):
         return None
@@ -136,8 +137,7 @@ def _compiled_look(rows: Tensor, outputs: int) -> Look | None:
         # torch takes no unsigned numbers for bfloat16, but signed ones of the same bits.
         values = torch.from_numpy(bits.view(np.int16)).view(torch.bfloat16)
         rounded = Rounded(values, lengths, exact)
-    moments = Moments(n, _mirrored(gram), total)
-    return Look(torch.from_numpy(peaks), high, l1, low == 0, moments, rounded)
+    return Look(torch.from_numpy(peaks), high, l1, low == 0, Moments(n, gram, total), rounded)
 
 
 def _bits_for(outputs: int, width: int) -> npt.NDArray[np.uint16]:
@@ -147,11 +147,6 @@ def _bits_for(outputs: int, width: int) -> npt.NDArray[np.uint16]:
     place = np.empty(outputs * width + _LINE, np.uint16)
     start = -place.ctypes.data % (2 * _LINE) // 2
     return place[start : start + outputs * width].reshape(outputs, width)
-
-
-def _mirrored(lower: Floats) -> Floats:
-    """Fill in the upper half of a symmetric matrix."""
-    return np.where(np.tri(len(lower), dtype=bool), lower, cast(Floats, lower.T))
 
 
 def zeros_in(rows: Tensor) -> int:
@@ -237,7 +232,7 @@ def sparse_in(rows: Tensor, look: Look, limit: float) -> tuple[Mask, Moments | N
     mask, gram, total = np.empty(n, np.bool_), np.zeros((taps, taps)), np.zeros(taps)
     passes = cast(Any, compiled.passes())
     found = (rows.numpy(), look.peaks.numpy(), np.float32(limit), mask, gram, total)
-    return mask, Moments(passes.sparse_moments(*found), _mirrored(gram), total)
+    return mask, Moments(passes.sparse_moments(*found), gram, total)
 
 
 def clean_moments(
@@ -349,6 +344,7 @@ def _numpy(tensor: Tensor) -> Floats:
 def undisturbed(weight: Tensor) -> Generator[None]:
     """Without autograd, and in the precision we ask for, whatever the caller's context is."""
     kind = weight.device.type
-    mixed = torch.autocast(kind, enabled=False) if kind in ("cpu", "cuda") else nullcontext()
+    is_mixed = kind in ("cpu", "cuda") and torch.is_autocast_enabled(kind)
+    mixed = torch.autocast(kind, enabled=False) if is_mixed else nullcontext()
     with torch.no_grad(), mixed:
         yield

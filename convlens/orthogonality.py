@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,12 @@ from convlens.measures import Rounded, bits_of, float32_is_exact, norm, parts
 __all__ = ["orthogonality_of", "pays_to_round"]
 
 _BLOCK = 1 << 22  # numbers in a temporary product
-_STEP = 256  # rows of a temporary product
-_NARROW = (64, 128, 256)  # columns of one: of float32, and the least and most of bfloat16
+_STEP = 256  # columns of a temporary product: a power of 2
+_NARROW = 128  # columns of one that a compiled pass adds up
 _SMALL = 1 << 18  # weights below which it makes no difference how they are multiplied
 _CACHED = 1 << 17  # weights that stay in a core's cache from one operation to the next
 _WIDE = 256  # outputs from which bfloat16 pays, its check included
-_SAMPLE = 64  # outputs whose pairs with a quarter as many others are computed both ways
+_SAMPLE = 64  # outputs, and more, whose products with a quarter as many are computed both ways
 _LARGE = 1 << 18  # weights over which rounding errors cancel to 1e-6
 _TOLERANCE = 1e-5  # of their mean |cosine|; that of all is some ten times more precise
 
@@ -101,27 +101,39 @@ def _sized(weight: Tensor, groups: int) -> tuple[Tensor, Tensor]:
 def _overlap(weight: Tensor, rows: Tensor, inverse: Tensor, exact: Tensor | None) -> float:
     """Sum |cosine| over the ordered pairs of different rows."""
     if rows.dtype == torch.bfloat16:
-        whole = _triangle(rows, inverse, _product_of_bfloat16)
-        if abs(_bias(weight, rows, inverse, exact)) < _TOLERANCE:
+        rough: list[Tensor] = []
+        whole = _triangle(rows, inverse, _product_of_bfloat16, rough)
+        if abs(_bias(weight, rough, inverse, exact)) < _TOLERANCE:
             return whole
         size = norm(weight, dim=1)
         inverse = torch.where(size > 0, 1 / size, 0)
     return _triangle(weight, inverse, _best_product(weight))
 
 
-def _triangle(rows: Tensor, inverse: Tensor, product: Callable[[Tensor, Tensor], Tensor]) -> float:
-    """Do so for rows as they are, in blocks."""
-    if (passes := compiled.passes()) is not None and _suits(rows, product):
-        return _compiled_triangle(passes, rows, inverse)
-    found: list[Tensor] = []
-    for start, block in zip(range(0, len(rows), _STEP), parts(rows, _STEP), strict=True):
-        # Pairs come twice, so the lower triangle is enough.
-        stop = start + len(block)
-        sizes = product(block, rows[:stop]).abs_()
-        scale = inverse[start:stop].to(sizes.dtype)
-        weights = torch.cat((2 * inverse[:start], inverse[start:stop])).to(sizes.dtype)
-        found.append(scale.dot(sizes @ weights) - sizes[:, start:].diagonal().dot(scale * scale))
-    return float(torch.stack(found).sum())
+def _triangle(
+    rows: Tensor,
+    inverse: Tensor,
+    product: Callable[[Tensor, Tensor], Tensor],
+    sample: list[Tensor] | None = None,
+) -> float:
+    """Do so for rows as they are, and keep a sample of their products.
+
+    By blocks of columns: a narrow right side is what BLAS lays out anew the least of. Pairs come
+    twice, so the lower triangle is enough.
+    """
+    passes = compiled.passes() if _suits(rows, product) else None
+    if passes is not None:
+        product = _product  # as it comes
+    step = _STEP if passes is None or rows.dtype == torch.bfloat16 else _NARROW
+    whole = 0.0
+    for start, columns in zip(range(0, len(rows), step), parts(rows, step), strict=True):
+        products = product(rows[start:], columns)
+        if sample is not None:
+            few, many = _sampled(len(rows))
+            sample.append(products[many, few].float())
+        scale = inverse[start:]
+        whole += _added(products, scale) if passes is None else _added_by(passes, products, scale)
+    return float(whole)
 
 
 def _suits(rows: Tensor, product: Callable[[Tensor, Tensor], Tensor]) -> bool:
@@ -130,19 +142,20 @@ def _suits(rows: Tensor, product: Callable[[Tensor, Tensor], Tensor]) -> bool:
     return plain or rows.dtype == torch.bfloat16
 
 
-def _compiled_triangle(passes: Any, rows: Tensor, inverse: Tensor) -> float:
-    """Do the same by columns: a narrow right side is what BLAS lays out anew the least of."""
-    whole, scale = 0.0, inverse.numpy()
-    few, least, most = _NARROW
-    rounded = rows.dtype == torch.bfloat16
-    step = min(max(len(rows) // 8, least), most) if rounded else few
-    for start, columns in zip(range(0, len(rows), step), parts(rows, step), strict=True):
-        products = _product(rows[start:], columns)
-        if rounded:
-            whole += passes.overlap_of_bfloat16(bits_of(products), scale[start:])
-        else:
-            whole += passes.overlap(products.numpy(), scale[start:])
-    return whole
+def _added(products: Tensor, inverse: Tensor) -> Tensor:
+    """Sum |cosine| over ordered pairs of different rows, given the products with the first few."""
+    sizes, width = products.abs_(), products.shape[1]
+    scale = inverse.to(sizes.dtype)
+    twice = torch.cat((scale[:width], 2 * scale[width:]))
+    scale = scale[:width]
+    return twice.dot(sizes @ scale) - sizes.diagonal().dot(scale * scale)
+
+
+def _added_by(passes: Any, products: Tensor, inverse: Tensor) -> float:
+    """Do so by a compiled pass."""
+    if products.dtype == torch.bfloat16:
+        return passes.overlap_of_bfloat16(bits_of(products), inverse.numpy())
+    return passes.overlap(products.numpy(), inverse.numpy())
 
 
 def _grouped_overlap(groups: Tensor, inverse: Tensor) -> float:
@@ -193,21 +206,33 @@ def _has_fast_bfloat16() -> bool:
     return known is not None and bool(known())
 
 
-def _bias(weight: Tensor, rounded: Tensor, inverse: Tensor, exact: Tensor | None) -> float:
-    """Estimate by how much rounding changes the mean |cosine|, from a sample of the pairs.
+def _sampled(outputs: int) -> tuple[slice, slice]:
+    """Choose outputs from each block of columns, and from all rows: never one and the same."""
+    apart = min(1 << (outputs // _SAMPLE).bit_length() - 1, _STEP // 4)
+    return slice(1, None, 4 * apart), slice(0, None, apart)
+
+
+def _bias(
+    weight: Tensor, rough: Sequence[Tensor], inverse: Tensor, exact: Tensor | None
+) -> float:
+    """Estimate by how much rounding changes the mean |cosine|, from a sample of the products.
 
     Rounding errors have no bias and cancel, mostly to 1e-7. Where filters are copies of few others
     they do not.
     """
-    step = len(weight) // _SAMPLE
-    few, many = slice(1, None, 4 * step), slice(0, None, step)  # no output with itself
+    few, many = _sampled(len(weight))
     some, others = weight[few], weight[many]
     if exact is None:
         lengths = np.outer(norm(others, dim=1).numpy(), norm(some, dim=1).numpy())
     else:
-        lengths = np.outer(exact[many].numpy(), exact[few].numpy())
+        lengths = np.outer(exact.numpy()[many], exact.numpy()[few])
     # The narrow side is the right one, which takes half the time.
     right = np.abs(_product(others, some).numpy()) / np.maximum(lengths, np.float32(1e-30))
-    rough = np.abs(_product_of_bfloat16(rounded[many], rounded[few]).numpy())
-    rough *= np.outer(inverse[many].numpy(), inverse[few].numpy())
-    return float(rough.mean()) - float(right.mean())
+    scale = np.outer(inverse.numpy()[many], inverse.numpy()[few])
+    off, pairs, column = 0.0, 0, 0
+    for block in rough:
+        rows, columns = block.shape
+        there = (slice(len(scale) - rows, None), slice(column, column + columns))
+        off += float((np.abs(block.numpy()) * scale[there] - right[there]).sum())
+        pairs, column = pairs + rows * columns, column + columns
+    return off / pairs

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ __all__ = [
 
 _OFTEN = 1_000_000  # weights from which measuring them again is worth compiled passes
 _ALONE = 4_000_000  # weights of a layer that one thread gets through soon enough
+_TOGETHER = 750_000  # weights of layers that a thread measures in a row
+_MOST_TOGETHER = 8  # such layers, as progress is told after each
 
 
 def measure_quality(
@@ -116,7 +119,8 @@ def measure_quality(
         for done, layer in enumerate(chosen, 1):
             if layer.name not in measured:
                 measured[layer.name] = next(found_in_turn)
-            rows.append(replace(measured[layer.name], key=layer.key))
+            row = measured[layer.name]
+            rows.append(row if row.key == layer.key else replace(row, key=layer.key))
             if progress is not None and progress(done, len(chosen), layer.key) is False:
                 raise Cancelled(f"Measuring was stopped after {done} of {len(chosen)} layers.")
     return Quality(tuple(rows), eps, type(found.model).__name__, found.notes, names)
@@ -247,33 +251,56 @@ def _measured(layers: Sequence[Layer], eps: float, orthogonality: bool) -> Gener
     if compiled.passes() is None or torch.get_num_threads() == 1:
         yield from (call() for call in calls)
         return
-    at_once = (size if size <= _ALONE else 0 for size in sizes)
-    yield from in_order(zip(calls, at_once, strict=True))
+    for found in in_order(_bundled(zip(calls, sizes, strict=True))):
+        yield from found
+
+
+def _bundled(
+    calls: Iterable[tuple[Callable[[], LayerQuality], int]],
+) -> Generator[tuple[Callable[[], list[LayerQuality]], int]]:
+    """Make one call of several small ones in a row, with how much work it is.
+
+    Those are mostly Python: on several threads they would wait for each other.
+    """
+    row: list[Callable[[], LayerQuality]] = []
+    held = 0
+    for call, size in calls:
+        amount = size if size <= _ALONE else 0
+        full = held + amount > _TOGETHER or len(row) == _MOST_TOGETHER
+        if row and (full or not amount or not held):
+            yield partial(_all_of, row), held
+            row, held = [], 0
+        row.append(call)
+        held += amount
+    if row:
+        yield partial(_all_of, row), held
+
+
+def _all_of(calls: Iterable[Callable[[], LayerQuality]]) -> list[LayerQuality]:
+    return [call() for call in calls]
 
 
 def _call_for(layer: Layer, eps: float, orthogonality: bool) -> Callable[[], LayerQuality]:
     """Read the weight of a layer; the call measures it, on whatever thread."""
-    unscored = _unscored(layer, eps)
     if layer.reason is not None:
-        return lambda: replace(unscored, reason=layer.reason)
+        return partial(_unscored, layer, eps, layer.reason)
     try:
         weight = layer.weight()
     except ConvlensError as error:
-        reason = str(error)
-        return lambda: replace(unscored, reason=reason)
+        return partial(_unscored, layer, eps, str(error))
 
     def measure() -> LayerQuality:
         try:
             return figures_of(weight, layer.key, layer.groups, eps, orthogonality)
         except ConvlensError as error:
-            return replace(unscored, reason=str(error))
+            return _unscored(layer, eps, str(error))
 
     return measure
 
 
-def _unscored(layer: Layer, eps: float) -> LayerQuality:
+def _unscored(layer: Layer, eps: float, reason: str) -> LayerQuality:
     if len(layer.shape) < 2:
-        return LayerQuality(layer.key, eps=eps, groups=layer.groups)
+        return LayerQuality(layer.key, eps=eps, groups=layer.groups, reason=reason)
     out, inputs, *kernel = layer.shape
     return LayerQuality(
         layer.key,
@@ -283,4 +310,5 @@ def _unscored(layer: Layer, eps: float) -> LayerQuality:
         out=out,
         inputs=inputs,
         groups=layer.groups,
+        reason=reason,
     )

@@ -11,6 +11,7 @@ import copy
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, cast
 
 import torch
@@ -107,10 +108,15 @@ def find_source(module: nn.Module, name: str = "weight") -> Source:
 
 def is_torch_quantised(module: nn.Module) -> bool:
     """Whether `module` is one of torch.ao's that hold packed integers."""
+    return _is_quantised(type(module))
+
+
+@lru_cache(maxsize=256)
+def _is_quantised(kind: type[nn.Module]) -> bool:
     homes = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.ao.nn.sparse")
     return any(
         base.__module__.startswith(homes) and ".reference." not in base.__module__
-        for base in type(module).__mro__
+        for base in kind.__mro__
     )
 
 
