@@ -37,7 +37,7 @@ from convlens.similarity.linalg import (
 __all__ = ["Factor", "Sample", "UnscoredError", "basis", "combine_bases", "cosines", "factor"]
 
 
-_STACK = 32  # products at a time: several threads share them
+_STACK = 1 << 18  # elements of products at a time: several threads share them
 _ROUGH = 1e-6  # precision of float32 features, for which Cholesky's factor in float64 is enough
 
 
@@ -278,7 +278,7 @@ def combine_bases(
         for c, (to, wide) in right.items():
             if same and c < r:  # mirrored
                 continue
-            step = max(1, _STACK // len(to))
+            step = max(1, _STACK // (len(to) * r * c))
             for start in range(0, len(at), step):
                 first = start if same and c == r else 0
                 i, j = at[start : start + step], to[first:]
