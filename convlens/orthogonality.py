@@ -212,9 +212,7 @@ def _sampled(outputs: int) -> tuple[slice, slice]:
     return slice(1, None, 4 * apart), slice(0, None, apart)
 
 
-def _bias(
-    weight: Tensor, rough: Sequence[Tensor], inverse: Tensor, exact: Tensor | None
-) -> float:
+def _bias(weight: Tensor, rough: Sequence[Tensor], inverse: Tensor, exact: Tensor | None) -> float:
     """Estimate by how much rounding changes the mean |cosine|, from a sample of the products.
 
     Rounding errors have no bias and cancel, mostly to 1e-7. Where filters are copies of few others

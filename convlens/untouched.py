@@ -21,6 +21,7 @@ __all__ = ["may_draw", "rng_keeper", "spared_alike", "untouched"]
 
 # Bytes of all values, up to which copying them takes less than watching a few dozen operations.
 _SMALL = 4_000_000
+_CONTAINERS = (dict, list, set, deque)
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -58,8 +59,7 @@ def untouched(model: nn.Module, *, runs: bool = False) -> Generator[None]:
         after.push(_keep_generators(model, runs=runs))
         tensors = {id(tensor): tensor for tensor in _own_tensors(modules)}
         containers = _Containers([*(vars(module) for module in modules), *_global_hooks()])
-        for tensor in containers.tensors():
-            tensors[id(tensor)] = tensor
+        tensors.update((id(tensor), tensor) for tensor in containers.tensors)
         kept = [_Kept(tensor) for tensor in tensors.values() if not is_lazy(tensor)]
         flags = [(module, getattr(module, "training", None)) for module in modules]
         after.callback(_restore_all, kept)
@@ -195,19 +195,19 @@ class _Containers:
 
     def __init__(self, roots: Iterable[Any]) -> None:
         self._held: dict[int, tuple[Any, list[Any]]] = {}
-        todo = [root for root in roots if _is_container(root)]
+        self.tensors: list[Tensor] = []
+        todo: list[Any] = [root for root in roots if isinstance(root, _CONTAINERS)]
         while todo:
             container = todo.pop()
-            if id(container) not in self._held:
-                content = _content(container)
-                self._held[id(container)] = (container, content)
-                todo += [value for value in _values(container, content) if _is_container(value)]
-
-    def tensors(self) -> Iterable[Tensor]:
-        for container, content in self._held.values():
+            if id(container) in self._held:
+                continue
+            content = _content(container)
+            self._held[id(container)] = (container, content)
             for value in _values(container, content):
-                if isinstance(value, Tensor):
-                    yield value
+                if isinstance(value, _CONTAINERS):
+                    todo.append(value)
+                elif isinstance(value, Tensor):
+                    self.tensors.append(value)
 
     def restore(self) -> None:
         for container, content in self._held.values():
@@ -216,11 +216,9 @@ class _Containers:
                 (container.update if hasattr(container, "update") else container.extend)(content)
 
 
-def _is_container(value: Any) -> bool:
-    return isinstance(value, (dict, list, set, deque))
-
-
 def _content(container: Any) -> list[Any]:
+    if not container:  # most of them
+        return []
     return list(container.items() if hasattr(container, "items") else container)
 
 
@@ -229,6 +227,8 @@ def _values(container: Any, content: list[Any]) -> Iterable[Any]:
 
 
 def _same(container: Any, content: list[Any]) -> bool:
+    if not (container or content):
+        return True
     now = _content(container)
     if len(now) != len(content):
         return False

@@ -27,6 +27,7 @@ from convlens.tensors import dense, dtype_name
 __all__ = ["Emission", "capture", "is_out_of_memory", "unwatched"]
 
 T = TypeVar("T")
+_GUARD: Any = getattr(vars(torch)["_C"], "_DisableTorchDispatch", nullcontext)
 Forward = Callable[[nn.Module, Any], Any]
 
 
@@ -163,8 +164,9 @@ def capture(
 
     keeper = nullcontext() if held else untouched(model)
     with keeper, hooked(selection.modules.values(), after=after):
-        with suppress(NotImplementedError):  # exported programs have one mode only
-            model.eval()
+        if any(module.training for module in model.modules()):  # asking is quicker than setting
+            with suppress(NotImplementedError):  # exported programs have one mode only
+                model.eval()
         try:
             given = copied()
             if layout is None or not layout.changes(given, model):
@@ -187,8 +189,7 @@ def capture(
 
 def unwatched() -> AbstractContextManager[object]:
     """Keep dispatch modes (of `untouched`) out: they take longer than small operations do."""
-    guard: Any = getattr(vars(torch)["_C"], "_DisableTorchDispatch", nullcontext)
-    return guard()
+    return _GUARD()
 
 
 def fitted(batch: Any, model: nn.Module) -> Any:

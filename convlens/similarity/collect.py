@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from convlens.measures import parts
 from convlens.similarity.capture import Emission
 from convlens.similarity.evaluate import evaluate
 from convlens.similarity.gram import (
@@ -63,8 +64,9 @@ class SumCollector:
 
     def take(self, x: Tensor, module: nn.Module) -> Gram:
         """Take a layer's inner products over one batch, inside the hook."""
-        gram = centred_gram(self._reduction(x, module))
-        return Gram(self._shelf.keep(gram.values), gram.features, gram.limit)
+        gram = centred_gram(self._reduction(x, module), self._shelf.free)
+        kept = self._shelf.keep(gram.values)
+        return gram if kept is gram.values else Gram(kept, gram.features, gram.limit)
 
     def add(self, n: int, rows: Taken, columns: Taken, label: str) -> None:
         """Count one batch; `columns` may be the same object as `rows`."""
@@ -140,7 +142,7 @@ def _vectors(grams: list[Gram]) -> tuple[Tensor, list[bool]]:
     finite = traces.isfinite() & limits.isfinite()
     usable = finite & (traces > limits)
     vectors = u_centred(torch.where(usable[:, None, None], stacked, 0.0))
-    return vectors.flatten(1), [bool(one) for one in finite.cpu()]
+    return vectors.flatten(1), cast("list[bool]", finite.tolist())
 
 
 def products(first: _Profiles, second: _Profiles) -> Products:
@@ -171,7 +173,8 @@ def _inner(left: Tensor, right: Tensor) -> Tensor:
 
 def _squares(vectors: Tensor) -> Tensor:
     """Return squared lengths, in float64."""
-    return torch.stack([_wide(vector).square().sum() for vector in vectors]).cpu()
+    step = max(1, _BLOCK // max(1, vectors.shape[1]))
+    return torch.cat([_wide(part).square().sum(1) for part in parts(vectors, step)]).cpu()
 
 
 def _wide(x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -63,16 +64,19 @@ def working_dtype(x: Tensor) -> torch.dtype:
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
-def centred_gram(x: Tensor) -> Gram:
+def centred_gram(x: Tensor, free: Callable[[int], Tensor] | None = None) -> Gram:
     """Return the Gram matrix of `x` (n, p) with the mean of each column taken off first.
+
+    `free` gives room for it, float32 on the CPU, which may be used or not.
 
     Without centring, float32 loses the result: a true CKA of .62376 becomes .58926 with an offset
     of 10 and NaN with one of 100.
     """
     n, p = x.shape
-    quick = _centred_afterwards(x) if x.dtype == torch.float32 and x.device.type == "cpu" else None
-    if quick is not None:
-        return quick
+    if x.dtype == torch.float32 and x.device.type == "cpu":
+        quick = _centred_afterwards(x, free)
+        if quick is not None:
+            return quick
     dtype = working_dtype(x)
     elements = _BLOCK_CPU if x.device.type == "cpu" else _BLOCK_ACCELERATOR
     width = max(64, elements // max(1, n))
@@ -93,7 +97,7 @@ def centred_gram(x: Tensor) -> Gram:
     return Gram(values, p, offset * (n * (16 * torch.finfo(dtype).eps) ** 2))
 
 
-def _centred_afterwards(x: Tensor) -> Gram | None:
+def _centred_afterwards(x: Tensor, free: Callable[[int], Tensor] | None = None) -> Gram | None:
     """Return the Gram matrix of `x` (n, p) from one reading of it, or None where that is inexact.
 
     H K H is the same as centring the columns, but for what float32 loses when the means outweigh
@@ -104,9 +108,9 @@ def _centred_afterwards(x: Tensor) -> Gram | None:
     # the first part of wide ones tells when the rest is not worth multiplying
     first = p // (16 * width) * width
     if (passes := _passes_for(x)) is not None:
-        into = np.empty((n, n), np.float32)
-        exact = passes.centred_products(_array(x), first, _CHUNK_COMPILED, into)
-        return Gram(torch.from_numpy(into), p, _NOTHING) if exact else None
+        into = torch.empty(n, n) if free is None else free(n)
+        exact = passes.centred_products(_array(x), first, _CHUNK_COMPILED, _array(into))
+        return Gram(into, p, _NOTHING) if exact else None
     k = np.zeros((n, n))
     rows, total = k[0], 0.0
     for start, stop in ((0, first), (first, p)):

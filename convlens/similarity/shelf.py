@@ -22,17 +22,27 @@ class Shelf:
         self._rows: dict[tuple[torch.Size, torch.dtype], list[Tensor]] = {}
         self._taken: dict[tuple[torch.Size, torch.dtype], int] = {}
 
+    def free(self, n: int) -> Tensor:
+        """Return the place (n, n) that the next such matrix is kept in: it may be made there."""
+        return self._next(torch.Size((n, n)), torch.float32)
+
     def keep(self, matrix: Tensor) -> Tensor:
-        """Return a copy of `matrix`, good until the shelf is cleared; itself if not on the CPU."""
+        """Return a copy of `matrix`, good until the shelf is cleared.
+
+        Itself if it is in its place already, or not on the CPU.
+        """
         if matrix.device.type != "cpu":  # accelerators' memory is pooled by size
             return matrix
-        kind = (matrix.shape, matrix.dtype)
-        places = self._rows.setdefault(kind, [])
-        at = self._taken.get(kind, 0)
-        self._taken[kind] = at + 1
+        place = self._next(matrix.shape, matrix.dtype)
+        self._taken[matrix.shape, matrix.dtype] += 1
+        return matrix if matrix is place else place.copy_(matrix)
+
+    def _next(self, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+        places = self._rows.setdefault((shape, dtype), [])
+        at = self._taken.setdefault((shape, dtype), 0)
         if at == len(places):
-            places += torch.empty(_PLACES, *matrix.shape, dtype=matrix.dtype).unbind()
-        return places[at].copy_(matrix)
+            places += torch.empty(_PLACES, *shape, dtype=dtype).unbind()
+        return places[at]
 
     def clear(self) -> None:
         """Use the same room for the next batch."""

@@ -25,3 +25,17 @@ def test_the_same_room_is_used_for_every_batch() -> None:
     shelf.clear()
     assert [shelf.keep(matrix).data_ptr() for matrix in given] == first
     assert len(set(first)) == 100
+
+
+def test_what_is_made_in_its_place_is_not_copied() -> None:
+    shelf = Shelf()
+    other = shelf.keep(torch.zeros(3, 3))
+    place = shelf.free(3)
+    assert shelf.free(3) is place
+    place.fill_(2.0)
+    assert shelf.keep(place) is place
+    assert shelf.free(3).data_ptr() not in (place.data_ptr(), other.data_ptr())
+    # room that was offered and not used is the next one's
+    assert shelf.keep(torch.ones(3, 3)).sum() == 9
+    assert other.sum() == 0
+    assert place.sum() == 18
