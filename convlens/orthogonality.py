@@ -20,7 +20,7 @@ _NARROW = 128  # columns of one that a compiled pass adds up
 _SMALL = 1 << 18  # weights below which it makes no difference how they are multiplied
 _CACHED = 1 << 17  # weights that stay in a core's cache from one operation to the next
 _WIDE = 256  # outputs from which bfloat16 pays, its check included
-_SAMPLE = 64  # outputs, and more, whose products with a quarter as many are computed both ways
+_SAMPLE = 64  # outputs, or more, whose products with a quarter as many are computed both ways
 _LARGE = 1 << 18  # weights over which rounding errors cancel to 1e-6
 _TOLERANCE = 1e-5  # of their mean |cosine|; that of all is some ten times more precise
 
@@ -116,7 +116,7 @@ def _triangle(
     product: Callable[[Tensor, Tensor], Tensor],
     sample: list[Tensor] | None = None,
 ) -> float:
-    """Do so for rows as they are, and keep a sample of their products.
+    """Do so for rows as they are, and add a sample of their products to `sample`.
 
     By blocks of columns: a narrow right side is what BLAS lays out anew the least of. Pairs come
     twice, so the lower triangle is enough.
@@ -130,7 +130,7 @@ def _triangle(
         products = product(rows[start:], columns)
         if sample is not None:
             few, many = _sampled(len(rows))
-            sample.append(products[many, few].float())
+            sample.append(products[many, few].to(torch.float32, copy=True))
         scale = inverse[start:]
         whole += _added(products, scale) if passes is None else _added_by(passes, products, scale)
     return float(whole)

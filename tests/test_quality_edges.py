@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from convlens import measures
+from convlens import measures, orthogonality
 from convlens.errors import ArgumentError
 from convlens.orthogonality import orthogonality_of
 from convlens.quality import (
@@ -234,6 +234,33 @@ def test_wide_layers_are_as_precise_where_filters_are_copies(count: int, taps: i
     value, excluded = orthogonality_of(weight, 1)
     assert value == pytest.approx(expected, rel=EXACT)
     assert excluded == 0
+
+
+@pytest.mark.parametrize("outputs", [256, 512, 700, 1024])
+@pytest.mark.parametrize("last", [True, False])
+def test_copies_among_other_filters_are_noticed_wherever_they_are(outputs: int, last: bool) -> None:
+    # their rounding errors do not cancel, and a sample has to have some of them
+    weight = torch.randn(outputs, 1200, generator=torch.Generator().manual_seed(1))
+    alike = weight[:1] + 0.7 * weight[1:3]
+    some = slice(outputs // 2, None) if last else slice(None, outputs // 2)
+    weight[some] = alike.repeat(outputs, 1)[: outputs // 2]
+    unit = nn.functional.normalize(weight.double(), dim=1)
+    cosine = (unit @ unit.T).abs()
+    expected = 1 - float((cosine.sum() - cosine.trace()) / (outputs * (outputs - 1)))
+    assert orthogonality_of(weight, 1)[0] == pytest.approx(expected, abs=EXACT)
+
+
+def test_no_output_is_sampled_with_itself() -> None:
+    for outputs in range(256, 9000, 37):
+        few, many = orthogonality._sampled(outputs)
+        places = range(outputs)
+        assert not {*places[few]} & {*places[many]}
+        assert len(places[many]) >= 64
+        assert len(places[few]) >= 16
+        # each block of columns has some, and they are those of all in turn
+        starts = range(0, outputs, orthogonality._STEP)
+        blocks = [places[s : s + orthogonality._STEP][few] for s in starts]
+        assert [place for block in blocks for place in block] == [*places[few]]
 
 
 def test_dead_channels() -> None:

@@ -21,6 +21,25 @@ def entropies(n: int, taps: int, draws: int, seed: int) -> np.ndarray:
     return -(shares * np.log10(np.where(shares > 0, shares, 1))).sum(axis=1)
 
 
+@pytest.mark.parametrize("taps", [2, 9, 25, 64])
+def test_p_of_what_is_far_from_random_is_zero_only_where_floats_end(taps: int) -> None:
+    n = 4096
+    null = random_entropy(n, taps)
+    assert null is not None
+    freedom = (taps - 1) * (taps + 2) / 2
+    seen = []
+    for statistic in np.geomspace(freedom, 40 * (freedom + 800), 60):
+        entropy = (math.log(taps) - statistic / ((n - 1) * taps)) / math.log(10)
+        if entropy < 0:
+            break
+        exact = gammaincc(freedom / 2, statistic / 2)
+        found = null.p_value(entropy)
+        assert found == pytest.approx(exact, rel=1e-5, abs=1e-320)
+        seen.append(found)
+    assert seen[0] > 0.1
+    assert seen[-1] == 0
+
+
 @pytest.mark.parametrize(("n", "expected"), [(48, 0.8862), (256, 0.94331), (4096, 0.95107)])
 def test_compat_threshold_is_the_published_curve(n: int, expected: float) -> None:
     found = compat_threshold(n)

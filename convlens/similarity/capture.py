@@ -164,7 +164,8 @@ def capture(
 
     keeper = nullcontext() if held else untouched(model)
     with keeper, hooked(selection.modules.values(), after=after):
-        if any(module.training for module in model.modules()):  # asking is quicker than setting
+        # asking is quicker than setting
+        if any(getattr(module, "training", True) for module in model.modules()):
             with suppress(NotImplementedError):  # exported programs have one mode only
                 model.eval()
         try:

@@ -138,6 +138,15 @@ it("takes weights as they are by then where they have changed meanwhile", async 
   expect((await loadFilters(client, "c", () => {})).weights).toEqual(changed);
 });
 
+it("takes the middle where half the bits are missing, and leaves what has none", () => {
+  const upper = Uint16Array.of(0, 0x8000, 1, 0xbf80, 0x7f7f, 0x7f80, 0xff80, 0x7fc0, 0xffff);
+  const found = new Uint32Array(joined(upper).buffer);
+  const middle = [false, false, true, true, true, false, false, false, false];
+  expect(Array.from(found)).toEqual(
+    Array.from(upper, (high, at) => high * 0x10000 + (middle[at] ? 0x8000 : 0)),
+  );
+});
+
 it("puts the bits of a weight together", () => {
   expect(joined(Uint16Array.of(0xbf80, 0x3f80), Uint16Array.of(0, 1))).toEqual(
     Float32Array.of(-1, 1 + 2 ** -23),
