@@ -344,7 +344,6 @@ def _numpy(tensor: Tensor) -> Floats:
 def undisturbed(weight: Tensor) -> Generator[None]:
     """Without autograd, and in the precision we ask for, whatever the caller's context is."""
     kind = weight.device.type
-    is_mixed = kind in ("cpu", "cuda") and torch.is_autocast_enabled(kind)
-    mixed = torch.autocast(kind, enabled=False) if is_mixed else nullcontext()
+    mixed = torch.autocast(kind, enabled=False) if kind in ("cpu", "cuda") else nullcontext()
     with torch.no_grad(), mixed:
         yield
