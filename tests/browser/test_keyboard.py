@@ -91,7 +91,7 @@ def test_search_finds_a_layer_and_enter_chooses_it(notebook: Notebook) -> None:
     expect(lens.rail.get_by_role("option")).to_have_count(1)
     notebook.page.keyboard.press("Enter")
     lens.await_layer("layer3.0.conv2")
-    assert notebook.run(1).split()[1] == "layer3.0.conv2"
+    notebook.await_text(1, "quality layer3.0.conv2 None 0.01")
 
 
 def test_help_opens_and_gives_the_focus_back(notebook: Notebook) -> None:

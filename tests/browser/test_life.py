@@ -106,7 +106,7 @@ def test_page_reload_brings_the_picture_back(notebook: Notebook) -> None:
     eventually(notebook.page, same)
     lens.choose("layer1.0.conv1")
     lens.await_layer("layer1.0.conv1")
-    assert notebook.run(1).split()[1] == "layer1.0.conv1"
+    notebook.await_text(1, "quality layer1.0.conv1 None 0.01")
 
 
 def test_two_views_of_a_lens_show_the_same_choice(notebook: Notebook) -> None:
