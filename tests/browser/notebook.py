@@ -71,8 +71,8 @@ class Notebook:
     def await_text(self, index: int, text: str) -> None:
         """Run a cell again and again until it prints `text`.
 
-        Python hears of a layer once its picture is painted, at most 150 ms after the click, and what
-        is clicked reaches ipykernel 7 by another way than cells do: it may be overtaken.
+        Python hears of a layer once its picture is painted, at most 150 ms after the click, and
+        what is clicked reaches ipykernel 7 by another way than cells do: it may be overtaken.
         """
 
         def check() -> None:
