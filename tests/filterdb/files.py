@@ -9,6 +9,7 @@ from typing import Any, cast
 import h5py
 import numpy as np
 import pandas as pd
+import pytest
 
 SIZES = (48, 256, 7, 1, 512)
 
@@ -53,6 +54,7 @@ def write(
     **how: Any,
 ) -> Path:
     """Write filters by h5py and the frame by pandas (or, as bytes, by h5py)."""
+    pytest.importorskip("tables")
     data = filters() if data is None else data
     meta = frame() if meta is None else meta
     with h5py.File(path, "w") as file:

@@ -44,6 +44,7 @@ def model():
 
 @pytest.fixture
 def database(tmp_path):
+    pytest.importorskip("tables")
     nets = {name: cl.demo.load(name).model for name in cl.demo.VARIANTS}
     return cl.filterdb.export(nets, tmp_path / "digits.h5")
 
