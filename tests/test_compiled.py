@@ -6,13 +6,15 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from convlens import compiled, measures, orthogonality
+from convlens import compiled, measures, orthogonality, quality
 from convlens.errors import Cancelled
 from convlens.filters import read_filters
 from convlens.quality import LayerQuality, measure_layer, measure_quality, remeasure
@@ -216,8 +218,26 @@ def model() -> nn.Module:
     return nn.Sequential(*convs, shared, nn.ReLU(), nn.Linear(4000, 1010), shared)
 
 
+def test_small_layers_in_a_row_are_one_call_and_large_ones_stand_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(quality, "_TOGETHER", 10)
+    monkeypatch.setattr(quality, "_MOST_TOGETHER", 3)
+    monkeypatch.setattr(quality, "_ALONE", 30)
+    # the caller's thread makes those of amount 0: too large for one, or not on the CPU
+    sizes = [4, 6, 1, 1, 1, 1, 12, 31, 2, 0, 0, 3]
+    calls: Any = [(partial(int, place), size) for place, size in enumerate(sizes)]
+    found = [(call(), amount) for call, amount in quality._bundled(calls)]
+    rows = [[0, 1], [2, 3, 4], [5], [6], [7], [8], [9], [10], [11]]
+    assert found == list(zip(rows, [10, 3, 1, 12, 0, 2, 0, 0, 3], strict=True))
+
+
 @pytest.mark.usefixtures("three_threads")
-def test_layers_come_in_order_from_several_threads(model: nn.Module) -> None:
+@pytest.mark.parametrize("together", [1, 8])
+def test_layers_come_in_order_from_several_threads(
+    model: nn.Module, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quality, "_MOST_TOGETHER", together)
     seen: list[str] = []
     found = measure_quality(model, progress=lambda done, total, key: seen.append(key))
     expected = by_torch(measure_quality, model)
