@@ -118,6 +118,16 @@ describe("slices of a 3-D kernel", () => {
 });
 
 describe("from afar", () => {
+  it("shows as much of either sign where filters of one size cancel, as those sorted by norm do", () => {
+    const signs = Array.from({ length: 4096 }, (_, at) => (Math.sin(at * at) < 0 ? -1 : 1));
+    const texture = new Texture(Float32Array.from(signs), kernelOf([1]), 1);
+    const { steps } = new Overview(texture, 64, 64, 4096, null).level(2, 2);
+    expect(steps).toHaveLength(256);
+    const positive = steps.filter((step) => step > 0).length;
+    expect(positive).toBeGreaterThan(0.35 * 256);
+    expect(positive).toBeLessThan(0.65 * 256);
+  });
+
   it("keeps the weight of what it merges, and its sign", () => {
     const kernel = kernelOf([3, 3]);
     const weights = Float32Array.from({ length: 4 * 9 }, (_, i) => (i % 9 === 0 ? 0 : -0.5));

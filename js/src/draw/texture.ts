@@ -63,7 +63,8 @@ function halved(level: GridLevel, across: boolean): GridLevel {
       const single = across ? 2 * x + 1 === width : 2 * y + 1 === height;
       const a = steps[from] as number;
       const b = single ? EMPTY : (steps[across ? from + 1 : from + width] as number);
-      out[to] = a >= BAD || b >= BAD ? special(a, b) : signed(a * a + b * b, a + b, 2);
+      // sorted by norm, neighbours are as large: where they cancel, one of them has its sign
+      out[to] = a >= BAD || b >= BAD ? special(a, b) : signed(a * a + b * b, a + b || a, 2);
     }
   }
   return { steps: out, width: w, height: h };
